@@ -1,0 +1,55 @@
+# `make` alone lists the targets. Everything is installed into .venv from hash-pinned files; nothing else is touched.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# Compiled modules are a good part of a fast start.
+unexport PYTHONDONTWRITEBYTECODE
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test quick check bench lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY) ## make the virtual environment, nothing else
+
+$(READY): requirements/develop.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
+	  || { echo "make: Python 3.11 to 3.13 is needed; name one with make PYTHON=python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+	  || { echo "make: no virtual environment could be made; on Debian: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/develop.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+demo: $(READY) ## the whole main job on pictures that it draws, in a folder of its own
+	$(BIN)/oddlot demo
+
+test: $(READY) check ## every test (those on real image sets need ODDLOT_DATA)
+	$(BIN)/python -m pytest
+
+quick: $(READY) ## the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(READY) ## ruff, mypy, import contract
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
+	$(BIN)/python -m bench.startup
+	$(BIN)/python -m bench.article
+	$(BIN)/python -m bench.paper_mnist
+
+lock: $(READY) ## pin the dependencies anew, with hashes and without addresses (needs uv)
+	for what in run: develop:"--group test --group build"; do \
+	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	    --no-annotate --quiet $${what#*:} pyproject.toml -o requirements/$${what%%:*}.txt; done
+
+clean: ## remove the virtual environment and what the tools left
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

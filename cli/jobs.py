@@ -1,0 +1,252 @@
+"""`submit`, `jobs`, `job`, `cancel`, `retry`: the life of a job as a person sees it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import Format, note, print_json, say, write_rows
+from cli.session import Session, open_session
+from cli.waiting import wait_for_job
+from oddlot.errors import NotFoundError, OddlotError
+from oddlot.queue import DEFAULT_PRIORITY
+from oddlot.words import FINISHED_JOB_STATES, JobState
+
+if TYPE_CHECKING:
+    from db.jobs import JobRow
+
+Line = Annotated[str | None, typer.Option(help="Place or camera that the pictures come from.")]
+Lot = Annotated[str | None, typer.Option(help="Label of the lot; left out: the folder's name.")]
+OnlyNew = Annotated[
+    bool,
+    typer.Option(
+        "--only-new", help="Leave out what this model version has seen at that path, size and time."
+    ),
+]
+Recursive = Annotated[bool, typer.Option("--recursive/--no-recursive", help="Look into sub-folders.")]
+Glob = Annotated[str | None, typer.Option(help="Only files whose name matches, e.g. '*_top.jpg'.")]
+Priority = Annotated[
+    int, typer.Option(min=0, max=9, help="0 (when there is nothing else) to 9 (before all else).")
+]
+Key = Annotated[
+    str | None, typer.Option(help="Your name for this submission: given twice, it is one job, not two.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+JobId = Annotated[str, typer.Argument(help="Number of the job, or 'last'.", metavar="JOB")]
+
+JOB_COLUMNS = [
+    "job", "model", "version", "lot", "line", "state", "listed", "scored", "flagged", "unreadable", "quarantined",
+    "cancelled", "unaccounted", "created_at", "finished_at", "source", "error",
+]  # fmt: skip
+JOB_TABLE = [
+    "job",
+    "model",
+    "version",
+    "lot",
+    "line",
+    "state",
+    "listed",
+    "scored",
+    "flagged",
+    "unreadable",
+    "created_at",
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("submit", epilog="Example: oddlot submit flange /data/today --line press-3 --wait")(submit)
+    app.command("jobs", epilog="Example: oddlot jobs --limit 5")(jobs)
+    app.command("job", epilog="Example: oddlot job last --watch")(job)
+    app.command("cancel", epilog="Example: oddlot cancel 12")(cancel)
+    app.command("retry", epilog="Example: oddlot retry 12")(retry)
+
+
+def submit(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    line: Line = None,
+    lot: Lot = None,
+    only_new: OnlyNew = False,
+    recursive: Recursive = True,
+    glob: Glob = None,
+    priority: Priority = DEFAULT_PRIORITY,
+    key: Key = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when the job is finished.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a folder into the queue and print the job's number; workers do the rest."""
+    from worker import submission
+
+    session = open_session()
+    job_row = list_folder(
+        session, quiet=as_json,
+        wish=submission.Submission(
+            model=name, folder=folder, line=line, lot=lot, only_new=only_new, recursive=recursive, glob=glob,
+            priority=priority, key=key,
+        ),
+    )  # fmt: skip
+    published = submission.publish(session.engine, session.settings)
+    if not as_json:
+        say(str(job_row.id))
+        note(summary(job_row))
+        if not published and job_row.state not in FINISHED_JOB_STATES:
+            note(
+                "No queue runs yet; the job is safe in the database and starts with `oddlot up` or `oddlot worker`."
+            )
+    if wait:
+        job_row = wait_for_job(session, job_row.id, quiet=as_json)
+        if not as_json:
+            note(completeness(job_row))
+    if as_json:
+        print_json(job_record(job_row))
+    if wait:
+        raise_unless_done(job_row)
+
+
+def list_folder(session: Session, *, wish: Any, quiet: bool) -> "JobRow":
+    """Submit with a counter on the screen while a large folder is listed."""
+    import sys
+
+    from worker import submission
+
+    if quiet or not sys.stderr.isatty():
+        return submission.submit(session.engine, session.settings, wish)
+    from cli.output import console
+
+    with console(stderr=True).status("listing ...") as status:
+        return submission.submit(
+            session.engine, session.settings, wish, on_listed=lambda n: status.update(f"listing: {n} files")
+        )
+
+
+def jobs(
+    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """The newest jobs and who works on them."""
+    from db import jobs as rows
+    from db import workers
+
+    session = open_session()
+    found = rows.list_jobs(session.engine, limit=limit)
+    if as_json:
+        print_json([job_record(row) for row in found])
+        return
+    if not found:
+        say("No jobs yet. Submit a folder: oddlot submit NAME FOLDER")
+        return
+    write_rows([job_record(row) for row in found], JOB_COLUMNS, Format.TABLE, None, table_columns=JOB_TABLE)
+    health = workers.queue_health(session.engine)
+    if health.waiting and not workers.living(session.engine):
+        note(
+            f"{health.waiting} batches wait and no worker is alive: start one with `oddlot up` or `oddlot worker`."
+        )
+
+
+def job(
+    job_id: JobId = "last",
+    watch: Annotated[bool, typer.Option("--watch", help="Stay until the job is finished.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """One job with its completeness record."""
+    from db import jobs as rows
+
+    session = open_session()
+    row = find_job(session, job_id)
+    if watch:
+        row = wait_for_job(session, row.id, quiet=as_json)
+    deferred = rows.deferred_files(session.engine, row.id)
+    if as_json:
+        print_json({**job_record(row), "left_out": row.left_out, "deferred": deferred})
+        return
+    say(summary(row))
+    say(completeness(row))
+    for reason, count in (row.left_out or {}).items():
+        say(f"left out: {count} ({reason})")
+    for path in deferred[:20]:
+        say(f"left for the next run, still being written: {path}")
+    if len(deferred) > 20:
+        say(f"... and {len(deferred) - 20} more; --json lists all")
+    if row.error:
+        say(f"error: {row.error}")
+
+
+def cancel(job_id: JobId, as_json: AsJson = False) -> None:
+    """Stop a job: what waits is cancelled, a batch in work is finished, results stay."""
+    from db import jobs as rows
+
+    session = open_session()
+    row = rows.cancel_job(session.engine, find_job(session, job_id).id)
+    if as_json:
+        print_json(job_record(row))
+        return
+    say(
+        f"job {row.id} is cancelled: {row.scored} of {row.listed} were scored and stay; {row.cancelled} were not looked at"
+    )
+    if row.unaccounted:
+        say(f"{row.unaccounted} are in a worker's hands and are finished within one batch")
+
+
+def retry(job_id: JobId, as_json: AsJson = False) -> None:
+    """Inspect again what a finished job has not scored: unreadable, quarantined and cancelled items."""
+    from worker import submission
+
+    session = open_session()
+    row, count = submission.retry(session.engine, session.settings, find_job(session, job_id).id)
+    published = submission.publish(session.engine, session.settings)
+    if as_json:
+        print_json({**job_record(row), "put_back": count})
+        return
+    say(
+        f"job {row.id}: {count} items are to be inspected"
+        if count
+        else f"job {row.id}: everything is scored already"
+    )
+    if count and not published:
+        say("No queue runs yet; it starts with `oddlot up` or `oddlot worker`.")
+
+
+def find_job(session: Session, job_id: str) -> "JobRow":
+    """The job called by its number or by 'last'. Raises NotFoundError."""
+    from db import jobs as rows
+
+    if job_id != "last" and not (job_id.isdecimal() and int(job_id) < 2**31):
+        raise NotFoundError(f"{job_id!r} is not a job: give its number, or 'last'; `oddlot jobs` lists them")
+    return rows.get_job(session.engine, "last" if job_id == "last" else int(job_id))
+
+
+def job_record(row: "JobRow") -> dict[str, Any]:
+    """A job as a flat record: the keys of `--json` and the columns of the table."""
+    return {
+        "job": row.id, "key": row.key, "model": row.model_name, "version": row.model_version, "lot": row.lot,
+        "line": row.line, "state": str(row.state), "priority": row.priority, "night": row.night,
+        "found": row.found, "seen_before": row.seen_before, "listed": row.listed, "scored": row.scored,
+        "flagged": row.flagged, "unreadable": row.unreadable, "quarantined": row.quarantined,
+        "cancelled": row.cancelled, "unaccounted": row.unaccounted, "created_at": row.created_at,
+        "started_at": row.started_at, "finished_at": row.finished_at, "source": row.source, "error": row.error,
+    }  # fmt: skip
+
+
+def summary(row: "JobRow") -> str:
+    place = f", line {row.line}" if row.line else ""
+    seen = f", {row.seen_before} of the folder's files seen before" if row.seen_before else ""
+    return (
+        f"job {row.id} ({row.state}): lot {row.lot}{place}, model {row.model_name} version {row.model_version}, "
+        f"{row.listed} pictures listed{seen}"
+    )
+
+
+def completeness(row: "JobRow") -> str:
+    """The completeness record as one line."""
+    return (
+        f"completeness: listed {row.listed} = scored {row.scored} + unreadable {row.unreadable} + quarantined "
+        f"{row.quarantined} + cancelled {row.cancelled}; unaccounted {row.unaccounted}"
+    )
+
+
+def raise_unless_done(row: "JobRow") -> None:
+    """Exit code 0 only for a job that ran to its end. Raises OddlotError otherwise."""
+    if row.state == JobState.FAILED:
+        raise OddlotError(f"job {row.id} failed: {row.error}. When that is mended: oddlot retry {row.id}")
+    if row.state == JobState.CANCELLED:
+        raise OddlotError(f"job {row.id} was cancelled; oddlot retry {row.id} goes on with it")

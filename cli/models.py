@@ -1,0 +1,158 @@
+"""`oddlot models`: what was learnt, which version is active, and how a model travels."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli.output import Format, print_json, say, write_rows
+from cli.session import Session, open_session
+from oddlot.errors import OddlotError
+
+if TYPE_CHECKING:
+    from db.models import ModelRow
+
+Name = Annotated[str, typer.Argument(help="Name of the model.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Version = Annotated[int | None, typer.Option(min=1, help="Version; left out: the active one.")]
+
+COLUMNS = ["model", "version", "state", "architecture", "false_alarms", "threshold", "created_at"]
+
+group = typer.Typer(no_args_is_help=False, invoke_without_command=True)
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(group, name="models", epilog="Example: oddlot models show flange")
+
+
+@group.callback()
+def models(context: typer.Context, as_json: AsJson = False) -> None:
+    """The models: list (also without a word behind it), show, promote, rollback, export, import."""
+    if context.invoked_subcommand is None:
+        list_all(None, as_json)
+
+
+@group.command("list", epilog="Example: oddlot models list")
+def list_all(
+    name: Annotated[str | None, typer.Argument(help="Only versions of this model.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """All versions of all models, or of one."""
+    from db import models as rows
+
+    found = [record(row) for row in rows.list_models(open_session().engine, name)]
+    if as_json:
+        print_json(found)
+    elif not found:
+        say("No models yet. Learn one: oddlot fit NAME GOOD_DIR")
+    else:
+        write_rows(found, COLUMNS, Format.TABLE, None, table_columns=COLUMNS)
+
+
+@group.command("show", epilog="Example: oddlot models show flange --version 2")
+def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
+    """The card of a model: what it learnt from, how it was calibrated, what it promises."""
+    from db import models as rows
+
+    row = rows.get_model(open_session().engine, name, version)
+    if as_json:
+        print_json({**record(row), "bundle_sha256": row.bundle_sha256, "card": row.card})
+        return
+    card = row.card
+    pictures, training, preprocessing = card["pictures"], card["training"], card["preprocessing"]
+    say(f"{row.name} version {row.version} ({row.state}), architecture {row.architecture}")
+    say(f"learnt from {pictures['training']} pictures; {pictures['validation']} validated, "
+        f"{pictures['calibration']} calibrated; {pictures['refused']} files were not readable")  # fmt: skip
+    colour = "colour" if preprocessing["channels"] == 3 else "gray"
+    say(
+        f"looks at {preprocessing['size']}x{preprocessing['size']} pixels, {colour}, {preprocessing['depth']} bit"
+    )
+    say(f"training: {training['epochs']} epochs, best {training['best_epoch']}; {training['stopped']}")
+    say(f"threshold {row.threshold:.6g}: {card['certificate']}")
+    if "defects" in card:
+        say(f"known defects: {card['defects']['flagged']} of {card['defects']['pictures']} flagged")
+    say(f"bundle {row.bundle_uri} ({row.bundle_sha256})")
+
+
+@group.command("promote", epilog="Example: oddlot models promote flange 1")
+def promote(
+    name: Name,
+    version: Annotated[int, typer.Argument(min=1, help="Version to make active.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a version the active one; jobs submitted from now on use it."""
+    from db import models as rows
+
+    _tell_active(rows.promote(open_session().engine, name, version), as_json)
+
+
+@group.command("rollback", epilog="Example: oddlot models rollback flange")
+def rollback(name: Name, as_json: AsJson = False) -> None:
+    """Make the version that was active before the active one again."""
+    from db import models as rows
+
+    _tell_active(rows.rollback(open_session().engine, name), as_json)
+
+
+@group.command("export", epilog="Example: oddlot models export flange flange.oddlot")
+def export(
+    name: Name, file: Annotated[Path, typer.Argument(help="File to write.")], version: Version = None
+) -> None:
+    """Write the bundle of a model as one file, to carry it to another plant."""
+    from db import models as rows
+
+    from ganomaly.transport import export_bundle
+
+    session = open_session()
+    row = rows.get_model(session.engine, name, version)
+    export_bundle(bundle_path(session, row), file)
+    say(f"{file}: {row.name} version {row.version}")
+
+
+@group.command("import", epilog="Example: oddlot models import flange.oddlot --name flange")
+def import_(
+    file: Annotated[Path, typer.Argument(help="File written by `oddlot models export`.")],
+    name: Annotated[
+        str | None, typer.Option(help="Name here; left out: the name it was fitted under.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take over a model from a file: verified, scored again on its golden pictures, made active."""
+    import os
+
+    from db import models as rows
+
+    from ganomaly.bundle import open_bundle
+    from ganomaly.transport import import_bundle
+
+    session = open_session()
+    if not file.is_file():
+        raise OddlotError(f"{file} is not a file: give one written by `oddlot models export`")
+    uri = f"imported/{os.urandom(8).hex()}"
+    sha256 = import_bundle(file, session.settings.model_store / uri)
+    bundle = open_bundle(session.settings.model_store / uri, sha256)
+    row = rows.register_model(
+        session.engine, name=name or bundle.card["name"], bundle_uri=uri, bundle_sha256=sha256,
+        architecture=bundle.detector.config.architecture, threshold=bundle.calibration.threshold,
+        false_alarms=bundle.calibration.false_alarms, card=bundle.card,
+    )  # fmt: skip
+    _tell_active(row, as_json)
+
+
+def bundle_path(session: Session, row: "ModelRow") -> Path:
+    path = Path(row.bundle_uri)
+    return path if path.is_absolute() else session.settings.model_store / path
+
+
+def record(row: "ModelRow") -> dict[str, Any]:
+    return {
+        "model": row.name, "version": row.version, "state": str(row.state), "architecture": row.architecture,
+        "false_alarms": row.false_alarms, "threshold": row.threshold, "created_at": row.created_at,
+    }  # fmt: skip
+
+
+def _tell_active(row: "ModelRow", as_json: bool) -> None:
+    if as_json:
+        print_json(record(row))
+    else:
+        say(f"{row.name}: version {row.version} is active")

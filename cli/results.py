@@ -1,0 +1,128 @@
+"""`flagged` and `results`: what a job, a night or a line came to."""
+
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.jobs import find_job
+from cli.output import Format, write_rows
+from cli.session import Session, open_session
+from oddlot.errors import OddlotError
+from oddlot.words import ItemState
+
+if TYPE_CHECKING:
+    from db.results import ResultFilter
+
+COLUMNS = [
+    "item", "job", "path", "state", "raw_score", "score", "p_value", "flagged", "error", "note", "line", "lot",
+    "model", "version", "sha256", "scored_at", "night", "verdict",
+]  # fmt: skip
+FLAGGED_TABLE = ["item", "job", "path", "score", "p_value", "line", "lot", "verdict"]
+RESULTS_TABLE = ["item", "job", "path", "state", "raw_score", "score", "p_value", "flagged", "error"]
+TABLE_LIMIT = 50
+
+Job = Annotated[str | None, typer.Option("--job", help="Number of a job, or 'last'.")]
+Model = Annotated[str | None, typer.Option(help="Only of this model.")]
+Line = Annotated[str | None, typer.Option(help="Only of this line.")]
+Lot = Annotated[str | None, typer.Option(help="Only of this lot.")]
+Since = Annotated[
+    str | None,
+    typer.Option(help="Scored at or after: 2026-11-24, 2026-11-24T06:00, 'today', or 12h / 7d ago."),
+]
+Until = Annotated[str | None, typer.Option(help="Scored before; written like --since.")]
+MinScore = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Score at least this; 0.5 is the threshold.")
+]
+Unreviewed = Annotated[bool, typer.Option("--unreviewed", help="Only items without a verdict.")]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=0, help=f"At most so many; 0 for all. Left out: a table stops at {TABLE_LIMIT}."),
+]
+Kind = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write to this file instead of the screen.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("flagged", epilog="Example: oddlot flagged --job last --format csv -o odd.csv")(flagged)
+    app.command("results", epilog="Example: oddlot results --job last --format parquet -o night.parquet")(
+        results
+    )
+
+
+def flagged(
+    job: Job = None, model: Model = None, line: Line = None, lot: Lot = None, since: Since = None,
+    until: Until = None, min_score: MinScore = None, unreviewed: Unreviewed = False, limit: Limit = None,
+    kind: Kind = Format.TABLE, as_json: AsJson = False, output: Output = None,
+) -> None:  # fmt: skip
+    """The flagged items, most suspicious first. Without a filter: of all jobs."""
+    session = open_session()
+    wanted = _filter(
+        session, job, model, line, lot, since, until, min_score, unreviewed, None, flagged_only=True
+    )
+    show_rows(session, wanted, Format.JSON if as_json else kind, output, limit, FLAGGED_TABLE)
+
+
+def results(
+    job: Job = None, model: Model = None, line: Line = None, lot: Lot = None, since: Since = None,
+    until: Until = None, min_score: MinScore = None, unreviewed: Unreviewed = False,
+    state: Annotated[ItemState | None, typer.Option(help="Only items in this state.")] = None,
+    limit: Limit = None, kind: Kind = Format.TABLE, as_json: AsJson = False, output: Output = None,
+) -> None:  # fmt: skip
+    """Every item with its state, error, raw score, score and p-value."""
+    session = open_session()
+    wanted = _filter(
+        session, job, model, line, lot, since, until, min_score, unreviewed, state, flagged_only=False
+    )
+    show_rows(session, wanted, Format.JSON if as_json else kind, output, limit, RESULTS_TABLE)
+
+
+def show_rows(
+    session: Session, wanted: "ResultFilter", kind: Format, output: Path | None, limit: int | None,
+    table_columns: list[str],
+) -> int:  # fmt: skip
+    """Print the rows of a filter; returns how many there are."""
+    from dataclasses import replace
+
+    from db.results import iter_results
+
+    if limit and kind is not Format.TABLE:
+        wanted = replace(wanted, limit=limit)
+    table_limit = TABLE_LIMIT if limit is None else (limit or None)
+    rows = iter_results(session.engine, wanted)
+    return write_rows(rows, COLUMNS, kind, output, table_columns=table_columns, table_limit=table_limit)
+
+
+def _filter(
+    session: Session, job: str | None, model: str | None, line: str | None, lot: str | None, since: str | None,
+    until: str | None, min_score: float | None, unreviewed: bool, state: ItemState | None, *, flagged_only: bool,
+) -> "ResultFilter":  # fmt: skip
+    from db.results import ResultFilter
+
+    return ResultFilter(
+        job_id=find_job(session, job).id if job is not None else None,
+        model=model, line=line, lot=lot, since=moment(since, "--since"), until=moment(until, "--until"),
+        min_score=min_score, unreviewed=unreviewed, flagged_only=flagged_only, state=state,
+    )  # fmt: skip
+
+
+def moment(text: str | None, option: str) -> dt.datetime | None:
+    """A moment as people write it, in the local time zone unless it names one. Raises OddlotError."""
+    if text is None:
+        return None
+    now = dt.datetime.now().astimezone()
+    if text == "today":
+        return now.replace(hour=0, minute=0, second=0, microsecond=0)
+    units = {"h": "hours", "d": "days", "m": "minutes"}
+    if text[-1:] in units and text[:-1].isdecimal():
+        return now - dt.timedelta(**{units[text[-1]]: int(text[:-1])})
+    try:
+        return dt.datetime.fromisoformat(text).astimezone()
+    except (ValueError, OverflowError):
+        raise OddlotError(
+            f"{option} does not understand {text!r}: write 2026-11-24, 2026-11-24T06:00, today, 12h or 7d"
+        ) from None

@@ -1,0 +1,164 @@
+"""`worker` and `up`, and the life of the processes that one PC needs."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.output import note, say
+from cli.session import open_session
+from oddlot.errors import OddlotError
+from oddlot.processes import die_with_parent
+from oddlot.queue import SHUTDOWN_GRACE
+from oddlot.settings import Settings
+
+LOG_TAIL = 3
+"""Lines of a worker's log that are shown when it dies."""
+
+Concurrency = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Worker processes; left out: one a core.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    app.command("worker", epilog="Example: oddlot worker --concurrency 4")(worker)
+    app.command("up", epilog="Example: oddlot up")(up)
+
+
+def worker(
+    concurrency: Concurrency = None,
+    fits: Annotated[bool, typer.Option("--fits", help="Work on queued fits instead of inspections.")] = False,
+) -> None:
+    """A Celery worker in the foreground; `celery -A worker.app worker` is the same thing."""
+    session = open_session()  # a wrong setting or database is one line here, not a traceback there
+    session.engine.dispose()
+    if fits and session.settings.embedded_broker:
+        from worker.broker import ensure_broker
+
+        os.set_inheritable(ensure_broker(session.settings), True)  # the lock lives as long as the worker
+    command = _command("trainer.app" if fits else "worker.app", concurrency)
+    sys.stdout.flush()
+    os.execve(command[0], command, _environment(session.settings))
+
+
+def up(concurrency: Concurrency = None) -> None:
+    """Everything that one PC needs, in the foreground until Ctrl-C: queue, workers, trainer."""
+    from worker.broker import embedded_broker
+
+    session = open_session()
+    with stop_on_signals(), embedded_broker(session.settings), contextlib.ExitStack() as stack:
+        inspecting = stack.enter_context(worker_process(session.settings, "worker.app", concurrency))
+        training = stack.enter_context(worker_process(session.settings, "trainer.app", 1))
+        say(f"Oddlot is up. Home: {session.settings.home}. Stop with Ctrl-C.")
+        say("Submit from another window: oddlot submit NAME FOLDER --wait")
+        try:
+            while True:
+                for process in (inspecting, training):
+                    process.restart_if_dead()
+                time.sleep(1)
+        except KeyboardInterrupt:
+            note("stopping: batches in work are finished first")
+    say("Oddlot is down.")
+
+
+class WorkerProcess:
+    """A Celery worker that this command started and will stop."""
+
+    def __init__(self, settings: Settings, app: str, concurrency: int | None) -> None:
+        self._settings, self._app = settings, app
+        self._command = _command(app, concurrency)
+        self.log = settings.home / "logs" / f"{app.partition('.')[0]}.log"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._started = 0.0
+        self._process = self._start()
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        self._started = time.monotonic()
+        with self.log.open("ab") as stream:
+            return subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
+                env=_environment(self._settings),
+                # A session of its own: Ctrl-C is for this command, which then stops the worker in order.
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGTERM),
+            )  # fmt: skip
+
+    def check(self) -> None:
+        """Raises OddlotError where the worker has died."""
+        if self._process.poll() is not None:
+            raise OddlotError(
+                f"the worker ended with status {self._process.returncode}; {self.log} ends with: {_tail(self.log)}"
+            )
+
+    def restart_if_dead(self) -> None:
+        status = self._process.poll()
+        if status is None or time.monotonic() - self._started < 5:
+            return
+        note(f"{self._app} ended with status {status} and is started again; see {self.log}")
+        self._process = self._start()
+
+    def stop(self) -> None:
+        """SIGTERM, then wait for the batch in work; SIGKILL to the whole group if that does not end."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(SHUTDOWN_GRACE + 10)
+            except subprocess.TimeoutExpired:
+                pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+
+@contextlib.contextmanager
+def worker_process(settings: Settings, app: str, concurrency: int | None) -> Iterator[WorkerProcess]:
+    """A worker for the length of a block."""
+    process = WorkerProcess(settings, app, concurrency)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that everything is stopped in order."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _command(app: str, concurrency: int | None) -> list[str]:
+    name = f"{app.partition('.')[0]}-{os.getpid()}@%h"
+    command = [sys.executable, "-m", "celery", "--app", app, "worker", "--pool", "prefork", "--hostname", name,
+               "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]  # fmt: skip
+    return command if concurrency is None else [*command, "--concurrency", str(concurrency)]
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {
+        **os.environ,
+        "ODDLOT_HOME": str(settings.home),
+        # On SIGTERM: finish what is in work within the grace time, then give the rest back.
+        "REMAP_SIGTERM": "SIGQUIT",
+        "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+    }
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    return " / ".join(line.strip() for line in lines[-LOG_TAIL:]) or "nothing"

@@ -1,0 +1,173 @@
+"""A bundle: all that a fit leaves behind, as a folder of seven plain files.
+
+network.json (the configuration), weights.npz, calibration.json, preprocessing.json (for whoever reads the
+pictures; not understood here), card.json (what is told to people), golden.npz (pictures with the raw scores
+that they had), and manifest.json with size and SHA-256 of each. The SHA-256 of the manifest names the whole.
+Nothing in a bundle is executed, and nothing is read beyond the size that it may have.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ganomaly.arrays import pack_arrays, unpack_arrays
+from ganomaly.bundle_folder import BundleFolder, refusing, write_folder
+from ganomaly.calibration import Calibration
+from ganomaly.manifest import MANIFEST, SealedFiles, from_json, make_manifest, sha256_of, to_json
+from oddlot.errors import BundleError
+
+if TYPE_CHECKING:
+    from ganomaly.detector import Detector
+
+GOLDEN_TOLERANCE = 1e-5
+"""How far a golden picture's score may be from the stored one, as a share of it or of the threshold."""
+
+
+@dataclass(frozen=True)
+class BundleHead:
+    """What a bundle says without its network. `sha256` is that of its manifest."""
+
+    calibration: Calibration
+    preprocessing: dict[str, Any]
+    card: dict[str, Any]
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified model, ready to score."""
+
+    detector: "Detector"
+    calibration: Calibration
+    preprocessing: dict[str, Any]
+    card: dict[str, Any]
+    sha256: str
+
+
+def write_bundle(
+    folder: Path, *, detector: "Detector", calibration: Calibration, preprocessing: dict[str, Any],
+    card: dict[str, Any], golden: np.ndarray,
+) -> str:  # fmt: skip
+    """Write a bundle as the new folder `folder`, whole or not at all; returns the SHA-256 of its manifest.
+
+    `golden` (k, size, size, channels) uint8 or float32 in 0..255 are pictures that are scored now and
+    whenever the bundle is opened. Raises BundleError where `folder` exists or cannot be written.
+    """
+    golden = np.asarray(golden)
+    raw = np.asarray(detector.score(golden, maps=False).raw, dtype=np.float64)
+    files = {
+        "network.json": to_json(detector.config.to_dict()),
+        "weights.npz": pack_arrays(detector.weights()),
+        "calibration.json": to_json(calibration.to_dict()),
+        "preprocessing.json": to_json(preprocessing),
+        "card.json": to_json(card),
+        "golden.npz": pack_arrays({"pictures": golden, "raw": raw}),
+    }
+    manifest = make_manifest(files)
+    write_folder(folder, files | {MANIFEST: manifest})
+    return sha256_of(manifest)
+
+
+def read_card(folder: Path, sha256: str | None = None) -> dict[str, Any]:
+    """The verified card of a bundle. Raises BundleError."""
+    with refusing(folder):
+        return _table(BundleFolder(folder, sha256), "card.json")
+
+
+def read_bundle_head(folder: Path, sha256: str | None = None) -> BundleHead:
+    """What can be known of a bundle without TensorFlow; only the files that are read are hashed.
+
+    Raises BundleError.
+    """
+    with refusing(folder):
+        return _read_head(BundleFolder(folder, sha256))
+
+
+def open_bundle(
+    folder: Path, sha256: str | None = None, *, golden_tolerance: float | None = GOLDEN_TOLERANCE
+) -> Bundle:
+    """Verify every file of a bundle, build its detector and score the golden pictures again.
+
+    `sha256` is the hash that `write_bundle` returned (None: any bundle that agrees with itself);
+    `golden_tolerance` None skips the scoring. Raises BundleError naming the file where one is missing,
+    damaged, unknown, or does not give the scores that were stored.
+    """
+    with refusing(folder):
+        head, parts = read_parts(BundleFolder(folder, sha256))
+        detector = _detector(parts)
+        if golden_tolerance is not None:
+            _check_golden(detector, head.calibration, parts, golden_tolerance)
+        return Bundle(detector, head.calibration, head.preprocessing, head.card, head.sha256)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The rest of a bundle: what a detector is built from and checked with, as plain values."""
+
+    network: dict[str, Any]
+    weights: dict[str, np.ndarray]
+    golden_pictures: np.ndarray
+    golden_scores: np.ndarray
+
+
+def read_parts(files: SealedFiles) -> tuple[BundleHead, Parts]:
+    """Read and check all files, without TensorFlow. Raises BundleError."""
+    golden = _arrays(files, "golden.npz")
+    if set(golden) != {"pictures", "raw"}:
+        raise BundleError("golden.npz does not hold just pictures and their scores")
+    pictures, raw = golden["pictures"], golden["raw"]
+    if pictures.ndim != 4 or raw.shape != pictures.shape[:1] or not np.isfinite(raw).all():
+        raise BundleError("golden.npz does not hold one score for each of its pictures")
+    network, weights = _table(files, "network.json"), _arrays(files, "weights.npz")
+    return _read_head(files), Parts(network, weights, pictures, raw)
+
+
+def _read_head(files: SealedFiles) -> BundleHead:
+    return BundleHead(
+        calibration=Calibration.from_dict(_table(files, "calibration.json")),
+        preprocessing=_table(files, "preprocessing.json"),
+        card=_table(files, "card.json"),
+        sha256=files.sha256,
+    )
+
+
+def _table(files: SealedFiles, name: str) -> dict[str, Any]:
+    return from_json(name, files.read(name))
+
+
+def _arrays(files: SealedFiles, name: str) -> dict[str, np.ndarray]:
+    try:
+        return unpack_arrays(files.read(name))
+    except ValueError as error:
+        raise BundleError(f"{name} cannot be used: {error}") from error
+
+
+def _detector(parts: Parts) -> "Detector":
+    from ganomaly.config import Config
+    from ganomaly.detector import Detector
+
+    config = Config.from_dict(parts.network)
+    if parts.golden_pictures.shape[1:] != (config.size, config.size, config.channels):
+        raise BundleError("golden.npz holds pictures of another size than the network takes")
+    try:
+        return Detector.from_weights(config, parts.weights)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BundleError(f"weights.npz does not fit the network of network.json: {reason}") from error
+
+
+def _check_golden(detector: "Detector", calibration: Calibration, parts: Parts, tolerance: float) -> None:
+    stored = parts.golden_scores
+    if not len(stored):
+        return
+    raw = detector.score(parts.golden_pictures, maps=False).raw
+    # Relative to the threshold where a score is smaller: below it, differences decide nothing.
+    excess = np.abs(raw - stored) - tolerance * np.maximum(np.abs(stored), abs(calibration.threshold))
+    worst = int(np.argmax(excess))
+    if not excess[worst] <= 0:
+        raise BundleError(
+            f"golden.npz: picture {worst} now scores {raw[worst]:.6g} and not {stored[worst]:.6g}: "
+            "this machine or its libraries compute something else than those of the fit"
+        )

@@ -1,0 +1,92 @@
+"""Which network, and how it is trained: plain frozen values that travel in the bundle."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from oddlot.errors import BundleError, TrainingError
+
+SMALLEST_SIZE, LARGEST_SIZE, SIZE_STEP = 32, 256, 16
+ARCHITECTURES = ("paper", "article")
+
+
+@dataclass(frozen=True)
+class Config:
+    """GANomaly's configuration.
+
+    `size` in pixels and `channels` (1 or 3) are those of the pictures; `latent` is the length of z; `width` the
+    number of filters next to the picture. `score_norm` is how the latent residual becomes the raw score: "l1", the
+    mean of absolute differences, or "squares", the sum of squared ones.
+    """
+
+    architecture: str
+    size: int
+    channels: int
+    latent: int
+    width: int
+    weight_adversarial: float
+    weight_contextual: float
+    weight_encoder: float
+    learning_rate: float
+    beta_1: float
+    batch_size: int
+    score_norm: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> "Config":
+        """Raises BundleError where a key is missing or unknown or a value cannot be."""
+        types = {field.name: field.type for field in fields(cls)}
+        if not isinstance(values, dict) or set(values) != set(types):
+            raise BundleError("network.json does not have the keys of a network")
+        if any(type(values[name]) is not kind for name, kind in types.items()):
+            raise BundleError("network.json holds a value of the wrong type")
+        config = cls(**values)
+        try:
+            check_size(config.size)
+        except TrainingError as error:
+            raise BundleError(f"network.json: {error}") from error
+        if (
+            config.architecture not in ARCHITECTURES or config.channels not in (1, 3)
+            or not 1 <= config.latent <= 4096 or not 1 <= config.width <= 1024
+            or config.score_norm not in ("l1", "squares")
+        ):  # fmt: skip
+            raise BundleError("network.json describes a network that this program does not have")
+        return config
+
+
+def paper(size: int, channels: int) -> Config:
+    """The network, losses and optimiser of Akcay, Atapour-Abarghouei, Breckon (ACCV 2018)."""
+    return Config(
+        architecture="paper", size=size, channels=channels, latent=100, width=64,
+        weight_adversarial=1.0, weight_contextual=50.0, weight_encoder=1.0,
+        learning_rate=2e-4, beta_1=0.5, batch_size=64, score_norm="l1",
+    )  # fmt: skip
+
+
+def article(size: int, channels: int) -> Config:
+    """The smaller network of the article that the project comes from, with its weights 20, 1, 1."""
+    return Config(
+        architecture="article", size=size, channels=channels, latent=128, width=32,
+        weight_adversarial=1.0, weight_contextual=20.0, weight_encoder=1.0,
+        learning_rate=2e-4, beta_1=0.5, batch_size=32, score_norm="squares",
+    )  # fmt: skip
+
+
+def config_for(architecture: str, size: int, channels: int) -> Config:
+    """The configuration called `architecture`. Raises TrainingError for one that is not there or a wrong size."""
+    makers = {"paper": paper, "article": article}
+    if architecture not in makers:
+        raise TrainingError(f"there is no architecture {architecture!r}: choose one of {', '.join(makers)}")
+    check_size(size)
+    return makers[architecture](size, channels)
+
+
+def check_size(size: int) -> None:
+    """Raises TrainingError unless `size` is 32 to 256 and a multiple of 16."""
+    if not SMALLEST_SIZE <= size <= LARGEST_SIZE or size % SIZE_STEP:
+        raise TrainingError(
+            f"a size of {size} pixels cannot be used: choose a multiple of {SIZE_STEP} "
+            f"from {SMALLEST_SIZE} to {LARGEST_SIZE}"
+        )

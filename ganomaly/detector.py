@@ -1,0 +1,113 @@
+"""The trained detector: pictures in, raw scores and residual maps out.
+
+Inference only: moving statistics, one traced function of one fixed batch shape. A short batch is padded. So the score
+of a picture depends on the picture and the weights, never on what else is scored with it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from ganomaly.config import Config
+from ganomaly.gan import GANomaly, to_network
+from ganomaly.networks import build_decoder, build_encoder
+
+SCORING_BATCH = 32
+"""Pictures in every call of the network. Larger gains little on a CPU, smaller costs much."""
+
+_PARTS = ("encoder", "decoder", "second_encoder")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of n pictures: `raw` float64 (n,), the raw score; `parts` float64 (n,) each, the residuals it may be made of,
+    with the paper's latent score as `latent`; `maps` float32 (n, size, size), the residual by place, or None."""
+
+    raw: np.ndarray
+    parts: dict[str, np.ndarray]
+    maps: np.ndarray | None
+
+
+class Detector:
+    """Encoder, decoder and second encoder with fixed weights."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._networks = {
+            "encoder": build_encoder(config, 0, "encoder"),
+            "decoder": build_decoder(config, 0, "decoder"),
+            "second_encoder": build_encoder(config, 0, "second_encoder"),
+        }
+        shape = (SCORING_BATCH, config.size, config.size, config.channels)
+        self._traced = tf.function(self._score_batch, input_signature=[tf.TensorSpec(shape, tf.float32)])
+
+    @classmethod
+    def from_model(cls, model: GANomaly) -> "Detector":
+        detector = cls(model.config)
+        for name in _PARTS:
+            detector._networks[name].set_weights(getattr(model, name).get_weights())
+        return detector
+
+    @classmethod
+    def from_weights(cls, config: Config, weights: Mapping[str, np.ndarray]) -> "Detector":
+        """Raises ValueError where the arrays are not those of the network: names, shapes, finite float32."""
+        detector = cls(config)
+        expected = dict(detector._variables())
+        if set(weights) != set(expected):
+            raise ValueError("the names of the arrays are not those of the network")
+        for name, variable in expected.items():
+            array = weights[name]
+            if array.shape != tuple(variable.shape) or array.dtype != np.float32:
+                raise ValueError(f"{name} has another shape or type than the network's")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} holds numbers that are not finite")
+            variable.assign(array)
+        return detector
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """All weights and moving statistics, float32, by a name that says where they belong."""
+        return {name: np.asarray(variable.numpy(), np.float32) for name, variable in self._variables()}
+
+    def _variables(self) -> list[tuple[str, tf.Variable]]:
+        return [
+            (f"{part}/{number:02}", variable)
+            for part, network in self._networks.items()
+            for number, variable in enumerate(network.variables)
+        ]
+
+    def score(self, pictures: np.ndarray, *, maps: bool = True) -> Scores:
+        """Score (n, size, size, channels) pictures, uint8 or float32 in 0..255; any n, 0 included.
+
+        Raises ValueError for another shape.
+        """
+        shape = (self.config.size, self.config.size, self.config.channels)
+        if pictures.shape[1:] != shape:
+            raise ValueError(f"pictures are {pictures.shape[1:]}, the network takes {shape}")
+        n = len(pictures)
+        latent, contextual = np.zeros(n), np.zeros(n)
+        residual = np.zeros((n, *shape[:2]), np.float32) if maps else None
+        batch = np.zeros((SCORING_BATCH, *shape), np.float32)
+        for start in range(0, n, SCORING_BATCH):
+            count = min(SCORING_BATCH, n - start)
+            batch[:count] = pictures[start : start + count]
+            batch[count:] = 0
+            batch_latent, batch_contextual, batch_maps = self._traced(batch)
+            latent[start : start + count] = batch_latent[:count]
+            contextual[start : start + count] = batch_contextual[:count]
+            if residual is not None:
+                residual[start : start + count] = batch_maps[:count]
+        return Scores(latent, {"latent": latent, "contextual": contextual}, residual)
+
+    def _score_batch(self, pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        real = to_network(pictures)
+        latent = self._networks["encoder"](real, training=False)
+        fake = self._networks["decoder"](latent, training=False)
+        difference = latent - self._networks["second_encoder"](fake, training=False)
+        if self.config.score_norm == "squares":
+            raw = tf.reduce_sum(tf.square(difference), axis=1)
+        else:
+            raw = tf.reduce_mean(tf.abs(difference), axis=1)
+        by_place = tf.reduce_mean(tf.abs(real - fake), axis=3)
+        return raw, tf.reduce_mean(by_place, axis=(1, 2)), by_place

@@ -1,0 +1,125 @@
+"""GANomaly as one Keras model with its own training step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ganomaly import losses
+from ganomaly.config import Config
+from ganomaly.networks import build_decoder, build_discriminator, build_encoder
+
+COLLAPSED = 1e-5
+"""Below this loss the discriminator has won and teaches nothing: the authors start it anew."""
+
+
+def to_network(pictures: tf.Tensor) -> tf.Tensor:
+    """uint8 or float32 in 0..255 to float32 in [-1, 1]."""
+    return tf.cast(pictures, tf.float32) * (1.0 / 127.5) - 1.0
+
+
+class GANomaly(keras.Model):
+    """Generator (encoder G_E, decoder G_D), second encoder E and discriminator D.
+
+    Takes pictures (n, size, size, channels), uint8 or float32 in 0..255.
+    """
+
+    def __init__(self, config: Config, seed: int = 0) -> None:
+        super().__init__(name="ganomaly")
+        self.config = config
+        self.encoder = build_encoder(config, 4 * seed, "encoder")
+        self.decoder = build_decoder(config, 4 * seed + 1, "decoder")
+        self.second_encoder = build_encoder(config, 4 * seed + 2, "second_encoder")
+        self.discriminator = build_discriminator(config, 4 * seed + 3, "discriminator")
+        adam = {
+            "learning_rate": config.learning_rate,
+            "beta_1": config.beta_1,
+            "beta_2": 0.999,
+            "epsilon": 1e-8,
+        }
+        self.generator_optimizer = keras.optimizers.Adam(**adam)
+        self.discriminator_optimizer = keras.optimizers.Adam(**adam)
+        self.generator_optimizer.build(self.generator_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        # The discriminator as it began, to begin again with after a collapse.
+        self._fresh_discriminator = [variable.numpy() for variable in self.discriminator.variables]
+        self.built = True
+
+    @property
+    def generator_variables(self) -> list[Any]:
+        return [
+            *self.encoder.trainable_variables,
+            *self.decoder.trainable_variables,
+            *self.second_encoder.trainable_variables,
+        ]
+
+    def call(self, pictures: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """(latent, reconstruction in [-1, 1], latent of the reconstruction)."""
+        latent = self.encoder(to_network(pictures), training=training)
+        fake = self.decoder(latent, training=training)
+        return latent, fake, self.second_encoder(fake, training=training)
+
+    def train_step(self, pictures: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One update of generator and discriminator that share one pass through the generator.
+
+        Both gradients are taken at the same weights, each for its own variables only: the discriminator's stops at
+        the reconstruction, the generator's passes through the discriminator and leaves its weights alone.
+        """
+        real = to_network(pictures)
+        with tf.GradientTape() as generator_tape, tf.GradientTape() as discriminator_tape:
+            latent = self.encoder(real, training=True)
+            fake = self.decoder(latent, training=True)
+            latent_of_fake = self.second_encoder(fake, training=True)
+            real_features, real_logits = self.discriminator(real, training=True)
+            fake_features, fake_logits = self.discriminator(fake, training=True)
+            parts = {
+                "adversarial": losses.adversarial_loss(tf.stop_gradient(real_features), fake_features),
+                "contextual": losses.contextual_loss(real, fake),
+                "encoder": losses.encoder_loss(latent, latent_of_fake),
+            }
+            generator_loss = self.weighted(parts) + self._decay(
+                self.encoder, self.decoder, self.second_encoder
+            )
+            discriminator_loss = losses.discriminator_loss(real_logits, fake_logits)
+            penalised = discriminator_loss + self._decay(self.discriminator)
+        variables = self.generator_variables
+        self.generator_optimizer.apply(generator_tape.gradient(generator_loss, variables), variables)
+        variables = self.discriminator.trainable_variables
+        self.discriminator_optimizer.apply(discriminator_tape.gradient(penalised, variables), variables)
+        self._begin_again_where_collapsed(discriminator_loss)
+        return {**parts, "generator": self.weighted(parts), "discriminator": discriminator_loss}
+
+    def weighted(self, parts: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The generator's loss: the three parts with their weights."""
+        return (
+            self.config.weight_adversarial * parts["adversarial"]
+            + self.config.weight_contextual * parts["contextual"]
+            + self.config.weight_encoder * parts["encoder"]
+        )
+
+    def test_step(self, pictures: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The generator's losses with moving statistics, for the validation part."""
+        real = to_network(pictures)
+        latent, fake, latent_of_fake = self(pictures, training=False)
+        real_features, _ = self.discriminator(real, training=False)
+        fake_features, _ = self.discriminator(fake, training=False)
+        parts = {
+            "adversarial": losses.adversarial_loss(real_features, fake_features),
+            "contextual": losses.contextual_loss(real, fake),
+            "encoder": losses.encoder_loss(latent, latent_of_fake),
+        }
+        return {**parts, "generator": self.weighted(parts)}
+
+    def _begin_again_where_collapsed(self, discriminator_loss: tf.Tensor) -> None:
+        def begin_again() -> tf.Tensor:
+            for variable, fresh in zip(self.discriminator.variables, self._fresh_discriminator, strict=True):
+                variable.assign(fresh)
+            return tf.constant(True)
+
+        tf.cond(discriminator_loss < COLLAPSED, begin_again, lambda: tf.constant(False))
+
+    @staticmethod
+    def _decay(*networks: keras.Model) -> tf.Tensor:
+        penalties: Sequence[tf.Tensor] = [penalty for network in networks for penalty in network.losses]
+        return tf.add_n(list(penalties)) if penalties else tf.constant(0.0)

@@ -1,0 +1,146 @@
+"""The three networks of GANomaly: encoder, decoder, discriminator.
+
+`paper`: the pyramid of the authors' own code (after DCGAN, Radford et al. 2015): 4x4 convolutions that halve the
+side and double the filters until 4x4 is left, batch normalisation, leaky ReLU 0.2; the decoder mirrors it.
+`article`: 3x3 convolutions over three halvings and global average pooling, as in the article's Keras code.
+
+All are channels-last, pictures (n, size, size, channels) in [-1, 1], latents (n, latent).
+"""
+
+import keras
+from keras import layers, ops
+
+from ganomaly.config import Config
+
+# Momentum 0.9 here is what other libraries call 0.1; epsilon as the authors have it.
+_NORM = {"momentum": 0.9, "epsilon": 1e-5}
+_LEAK = 0.2
+
+
+def pyramid(size: int) -> tuple[int, int]:
+    """How often a side is halved, and what is left: 4 for powers of two, an odd number or 3 to 7 otherwise."""
+    halvings = 1
+    side = size // 2
+    while side > 4 and side % 2 == 0:
+        side //= 2
+        halvings += 1
+    return halvings, side
+
+
+def build_encoder(config: Config, seed: int, name: str) -> keras.Model:
+    """Picture to latent: G_E, and with other weights E."""
+    picture = keras.Input((config.size, config.size, config.channels))
+    weights = _Weights(seed)
+    if config.architecture == "article":
+        features = _article_features(picture, weights)
+        return keras.Model(picture, layers.GlobalAveragePooling2D()(features), name=name)
+    features = _pyramid_features(picture, config, weights)
+    # The authors' last convolution covers all places that are left: a projection of the flattened features.
+    latent = Projection(config.latent, use_bias=False, **weights.conv())(layers.Flatten()(features))
+    return keras.Model(picture, latent, name=name)
+
+
+def build_decoder(config: Config, seed: int, name: str) -> keras.Model:
+    """Latent to picture: G_D."""
+    latent = keras.Input((config.latent,))
+    weights = _Weights(seed)
+    if config.architecture == "article":
+        return keras.Model(latent, _article_decoder(latent, config, weights), name=name)
+    halvings, side = pyramid(config.size)
+    filters = config.width * 2 ** (halvings - 1)
+    # The first transposed convolution spreads one place over side x side: a projection, too.
+    x = Projection(side * side * filters, use_bias=False, **weights.conv())(latent)
+    x = layers.Reshape((side, side, filters))(x)
+    x = layers.ReLU()(layers.BatchNormalization(**weights.norm())(x))
+    for _ in range(halvings - 1):
+        filters //= 2
+        x = layers.Conv2DTranspose(filters, 4, 2, padding="same", use_bias=False, **weights.conv())(x)
+        x = layers.ReLU()(layers.BatchNormalization(**weights.norm())(x))
+    x = layers.Conv2DTranspose(
+        config.channels, 4, 2, padding="same", use_bias=False, activation="tanh", **weights.conv()
+    )(x)
+    return keras.Model(latent, x, name=name)
+
+
+def build_discriminator(config: Config, seed: int, name: str) -> keras.Model:
+    """Picture to [features, logit]: the features are what adversarial feature matching compares."""
+    picture = keras.Input((config.size, config.size, config.channels))
+    weights = _Weights(seed)
+    if config.architecture == "article":
+        features = _article_features(picture, weights)
+        logit = layers.Dense(1)(layers.GlobalAveragePooling2D()(features))
+    else:
+        features = _pyramid_features(picture, config, weights)
+        logit = layers.Conv2D(1, pyramid(config.size)[1], use_bias=False, **weights.conv())(features)
+        logit = layers.Flatten()(logit)
+    return keras.Model(picture, [features, logit], name=name)
+
+
+def _pyramid_features(x: keras.KerasTensor, config: Config, weights: "_Weights") -> keras.KerasTensor:
+    halvings, _ = pyramid(config.size)
+    filters = config.width
+    x = layers.Conv2D(filters, 4, 2, padding="same", use_bias=False, **weights.conv())(x)
+    x = layers.LeakyReLU(_LEAK)(x)
+    for _ in range(halvings - 1):
+        filters *= 2
+        x = layers.Conv2D(filters, 4, 2, padding="same", use_bias=False, **weights.conv())(x)
+        x = layers.LeakyReLU(_LEAK)(layers.BatchNormalization(**weights.norm())(x))
+    return x
+
+
+def _article_features(x: keras.KerasTensor, weights: "_Weights") -> keras.KerasTensor:
+    x = layers.LeakyReLU(_LEAK)(layers.Conv2D(32, 5, padding="same", **weights.decayed())(x))
+    for filters in (64, 128, 128):
+        x = layers.Conv2D(filters, 3, 2, padding="same", **weights.decayed())(x)
+        x = layers.LeakyReLU(_LEAK)(layers.BatchNormalization()(x))
+    return x
+
+
+def _article_decoder(x: keras.KerasTensor, config: Config, weights: "_Weights") -> keras.KerasTensor:
+    side = config.size // 8
+    x = layers.Reshape((side, side, 128))(Projection(side * side * 128, **weights.dense())(x))
+    for filters in (128, 64, 32):
+        x = layers.LeakyReLU(_LEAK)(
+            layers.Conv2DTranspose(filters, 3, 2, padding="same", **weights.decayed())(x)
+        )
+    return layers.Conv2DTranspose(config.channels, 1, padding="same", activation="tanh", **weights.decayed())(
+        x
+    )
+
+
+class Projection(layers.Dense):
+    """A dense layer whose inference gives a picture the same numbers at every place of a batch, bit for bit.
+
+    One matrix product for the whole batch does not: its kernels add up in another order at the edges of their blocks.
+    Where the size of the batch is known, each picture gets a product of its own.
+    """
+
+    def call(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:
+        count = inputs.shape[0]
+        if training or count is None:
+            return super().call(inputs)
+        call = super().call
+        return ops.concatenate([call(inputs[i : i + 1]) for i in range(count)], axis=0)
+
+
+class _Weights:
+    """Initialisers with seeds of their own, so that a network follows from its seed alone."""
+
+    def __init__(self, seed: int) -> None:
+        self._next = seed * 1000
+
+    def _seed(self) -> int:
+        self._next += 1
+        return self._next
+
+    def conv(self) -> dict[str, object]:
+        return {"kernel_initializer": keras.initializers.RandomNormal(0.0, 0.02, seed=self._seed())}
+
+    def norm(self) -> dict[str, object]:
+        return {"gamma_initializer": keras.initializers.RandomNormal(1.0, 0.02, seed=self._seed()), **_NORM}
+
+    def dense(self) -> dict[str, object]:
+        return {"kernel_initializer": keras.initializers.GlorotUniform(seed=self._seed())}
+
+    def decayed(self) -> dict[str, object]:
+        return {**self.dense(), "kernel_regularizer": keras.regularizers.L2(1e-4)}

@@ -1,0 +1,157 @@
+"""Training: epochs with a validation part, the best state kept, early stopping, and a checkpoint after each epoch."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ganomaly.checkpoint import load_checkpoint, save_checkpoint
+from ganomaly.config import Config
+from ganomaly.detector import Detector
+from ganomaly.gan import GANomaly
+from oddlot.errors import TrainingError
+
+STEPS = 3000
+"""Updates after which training ends where nobody says otherwise, at least EPOCHS_AT_LEAST rounds."""
+EPOCHS_AT_LEAST, EPOCHS_AT_MOST = 15, 200
+PATIENCE_STEPS = 600
+"""Updates without a better validation loss after which training stops early."""
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One epoch: its number from 1, how many there may be, and all losses by name (validation: `val_...`)."""
+
+    epoch: int
+    epochs: int
+    losses: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The best state of a training, its losses epoch by epoch, and why it ended."""
+
+    detector: Detector
+    history: list[dict[str, float]]
+    best_epoch: int
+    stopped: str
+
+
+def train(
+    pictures: np.ndarray, validation: np.ndarray, config: Config, *, seed: int, epochs: int | None = None,
+    minutes: float | None = None, checkpoint: Path | None = None, fingerprint: str = "",
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> Trained:  # fmt: skip
+    """Train on `pictures`, judge on `validation`: (n, size, size, channels), uint8 or float32 in 0..255.
+
+    The best state is the one with the smallest contextual plus encoder loss on the validation part: the adversarial
+    loss is measured by a discriminator that moves, so its values at two epochs cannot be compared. With `checkpoint`,
+    a training that was killed goes on after its last finished epoch, if `fingerprint` is the same. Raises
+    TrainingError where a loss stops being a number.
+    """
+    keras.utils.set_random_seed(seed)
+    model = GANomaly(config, seed)
+    batch = min(config.batch_size, max(4, len(pictures) // 8))
+    steps = math.ceil(len(pictures) / batch)
+    total = epochs or min(EPOCHS_AT_MOST, max(EPOCHS_AT_LEAST, math.ceil(STEPS / steps)))
+    patience = max(5, math.ceil(PATIENCE_STEPS / steps))
+    state = _State(model)
+    if checkpoint is not None:
+        load_checkpoint(checkpoint, fingerprint, state)
+    step = tf.function(model.train_step, reduce_retracing=True)
+    judge = tf.function(model.test_step, reduce_retracing=True)
+    deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes - state.seconds
+    stopped = f"all {total} epochs done"
+    while len(state.history) < total:
+        epoch = len(state.history) + 1
+        if epoch - 1 - state.best_epoch >= patience and epochs is None:
+            stopped = f"no better for {patience} epochs"
+            break
+        if time.monotonic() > deadline and state.history:
+            stopped = f"{minutes:g} minutes are over"
+            break
+        began = time.monotonic()
+        losses = _mean_losses(step(x) for x in _shuffled(pictures, batch, seed, epoch))
+        losses |= {f"val_{name}": value for name, value in
+                   _mean_losses(judge(x) for x in _in_order(validation, batch)).items()}  # fmt: skip
+        if not all(math.isfinite(value) for value in losses.values()):
+            raise TrainingError(
+                f"training failed in epoch {epoch}: a loss is not a number; try another --seed"
+            )
+        state.add(losses, _judgement(losses, config), time.monotonic() - began)
+        if checkpoint is not None:
+            save_checkpoint(checkpoint, fingerprint, state)
+        if on_epoch is not None:
+            on_epoch(EpochReport(epoch, total, losses))
+    state.restore_best()
+    return Trained(Detector.from_model(model), state.history, state.best_epoch, stopped)
+
+
+def _judgement(losses: dict[str, float], config: Config) -> float:
+    return config.weight_contextual * losses["val_contextual"] + config.weight_encoder * losses["val_encoder"]
+
+
+def _shuffled(pictures: np.ndarray, batch: int, seed: int, epoch: int) -> Iterator[tf.Tensor]:
+    """All pictures in an order that follows from seed and epoch; the last batch is filled up from the first."""
+    order = np.random.default_rng([seed, 2, epoch]).permutation(len(pictures))
+    order = np.resize(order, math.ceil(len(order) / batch) * batch)
+    for start in range(0, len(order), batch):
+        yield tf.convert_to_tensor(pictures[np.sort(order[start : start + batch])])
+
+
+def _in_order(pictures: np.ndarray, batch: int) -> Iterator[tf.Tensor]:
+    for start in range(0, len(pictures), batch):
+        yield tf.convert_to_tensor(pictures[start : start + batch])
+
+
+def _mean_losses(steps: Iterator[dict[str, tf.Tensor]]) -> dict[str, float]:
+    collected: dict[str, list[float]] = {}
+    for losses in steps:
+        for name, value in losses.items():
+            collected.setdefault(name, []).append(float(value))
+    return {name: float(np.mean(values)) for name, values in collected.items()}
+
+
+class _State:
+    """All that a training is: weights, optimisers, history, and the best weights so far."""
+
+    def __init__(self, model: GANomaly) -> None:
+        self._model = model
+        self.history: list[dict[str, float]] = []
+        self.best_epoch = 0
+        self.best_value = math.inf
+        self.seconds = 0.0
+        self._best = [variable.numpy() for variable in model.variables]
+
+    def add(self, losses: dict[str, float], value: float, seconds: float) -> None:
+        self.history.append(losses)
+        self.seconds += seconds
+        if value < self.best_value:
+            self.best_value, self.best_epoch = value, len(self.history)
+            self._best = [variable.numpy() for variable in self._model.variables]
+
+    def restore_best(self) -> None:
+        for variable, value in zip(self._model.variables, self._best, strict=True):
+            variable.assign(value)
+
+    def _variables(self) -> list[keras.Variable]:
+        model = self._model
+        return [
+            *model.variables,
+            *model.generator_optimizer.variables,
+            *model.discriminator_optimizer.variables,
+        ]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        now = {f"now/{i:04}": np.asarray(v.numpy()) for i, v in enumerate(self._variables())}
+        return now | {f"best/{i:04}": value for i, value in enumerate(self._best)}
+
+    def set_arrays(self, arrays: dict[str, np.ndarray]) -> None:
+        for i, variable in enumerate(self._variables()):
+            variable.assign(arrays[f"now/{i:04}"])
+        self._best = [arrays[f"best/{i:04}"] for i in range(len(self._best))]

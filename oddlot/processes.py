@@ -1,0 +1,66 @@
+"""Processes of this machine: who am I, is that one dead, and how does a child follow its parent to the grave."""
+
+import ctypes
+import hashlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+
+def identity() -> str:
+    """A name for this process that no other process, ever, on any host has: the owner of its leases.
+
+    `host|space|pid|start` where `space` tells boots and containers of equal host names apart.
+    """
+    return f"{socket.gethostname()}|{_process_space()}|{os.getpid()}|{_start_time(os.getpid())}"
+
+
+def is_provably_dead(owner: str) -> bool:
+    """True only where this machine itself can tell that the process called `owner` no longer runs."""
+    parts = owner.split("|")
+    if len(parts) != 4 or parts[0] != socket.gethostname() or parts[1] != _process_space():
+        return False
+    started = _start_time(int(parts[2]))
+    return parts[3] != "" and started != parts[3]
+
+
+def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
+    """A `preexec_fn`: the child gets `death_signal` when the parent ends, however it ends (Linux only)."""
+
+    def preexec() -> None:
+        if sys.platform == "linux":
+            set_parent_death_signal = 1
+            ctypes.CDLL(None).prctl(set_parent_death_signal, int(death_signal))
+
+    return preexec
+
+
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def _process_space() -> str:
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+    return hashlib.sha256(f"{boot} {space}".encode()).hexdigest()[:12]
+
+
+def _start_time(pid: int) -> str:
+    """Clock ticks since boot at which the process started; empty where it does not run or is a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    after_name = stat.rpartition(")")[2].split()
+    return "" if after_name[0] in "ZX" else after_name[19]

@@ -1,0 +1,101 @@
+"""How the queue is set up, as plain values: the Celery applications of worker and trainer are built from these.
+
+Importing this imports no Celery. Each value was chosen for a reason that was measured or seen
+(docs/decisions/0004-queue.md).
+"""
+
+import hashlib
+import tempfile
+from os import getuid
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from oddlot.settings import Settings
+
+INSPECT_QUEUE = "inspect"
+FIT_QUEUE = "fit"
+INSPECT_TASK = "oddlot.inspect_batch"
+FIT_TASK = "oddlot.fit"
+
+PRIORITIES = 10
+"""`--priority` runs from 0 (whenever there is nothing else) to 9 (before everything else)."""
+DEFAULT_PRIORITY = 5
+
+BATCH_TIME_LIMIT = 1800
+"""Seconds after which a batch that still runs is killed; the sweeper gives it to somebody else."""
+SHUTDOWN_GRACE = 30
+"""Seconds that a worker has, after SIGTERM, to finish the batches it holds."""
+
+# A unix socket's address has room for 107 bytes on Linux, 103 on macOS.
+_SOCKET_PATH_LIMIT = 100
+
+
+def broker_url(settings: Settings) -> str:
+    """The URL that Celery connects to."""
+    if settings.embedded_broker:
+        return f"redis+socket://{quote(str(embedded_socket(settings)))}"
+    return settings.broker_url
+
+
+def redis_url(settings: Settings) -> str:
+    """The same address as redis-py spells it."""
+    return broker_url(settings).replace("redis+socket://", "unix://", 1)
+
+
+def embedded_socket(settings: Settings) -> Path:
+    """Where the embedded broker listens: in the home, or, if that path is too long for a socket, beside the
+    temporary files under a name derived from the home."""
+    socket = settings.home / "broker" / "broker.sock"
+    if len(str(socket).encode()) <= _SOCKET_PATH_LIMIT:
+        return socket
+    digest = hashlib.sha256(str(settings.home).encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"oddlot-{getuid()}" / f"{digest}.sock"
+
+
+def queue_priority(priority: int) -> int:
+    """Celery's number for ours: its Redis transport serves 0 first."""
+    return PRIORITIES - 1 - priority
+
+
+def ready_keys(queue: str) -> list[str]:
+    """The Redis lists in which messages of a queue wait: one a priority, named as kombu names them."""
+    return [queue if step == 0 else f"{queue}\x06\x16{step}" for step in range(PRIORITIES)]
+
+
+def celery_settings(settings: Settings) -> dict[str, Any]:
+    """Configuration of a Celery application of the house."""
+    return {
+        "broker_url": broker_url(settings),
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {
+            # Beyond twice the time limit, so that no living task is handed out a second time.
+            "visibility_timeout": 2 * BATCH_TIME_LIMIT + 600,
+            "unacked_restore_interval": 10,
+            "unacked_restore_throttle": 1,
+            "health_check_interval": 10,
+            "socket_keepalive": True,
+            "priority_steps": list(range(PRIORITIES)),
+            "sep": "\x06\x16",
+            "queue_order_strategy": "priority",
+        },
+        "accept_content": ["json"],
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "task_ignore_result": True,
+        "task_store_errors_even_if_ignored": False,
+        "task_acks_late": True,
+        "task_track_started": False,
+        "task_time_limit": BATCH_TIME_LIMIT,
+        "worker_prefetch_multiplier": 1,
+        # At Celery's 4 seconds every child that is still loading its model would be killed.
+        "worker_proc_alive_timeout": 600,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_soft_shutdown_timeout": SHUTDOWN_GRACE,
+        "worker_enable_soft_shutdown_on_idle": False,
+        "worker_send_task_events": False,
+        "worker_hijack_root_logger": False,
+        "enable_utc": True,
+        "timezone": "UTC",
+    }

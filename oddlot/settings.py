@@ -1,0 +1,135 @@
+"""Typed settings: `ODDLOT_*` variables over `oddlot.toml` over the defaults that stand here.
+
+Plain dataclass on purpose: it costs 1 ms where pydantic-settings costs 200 ms of every command
+(docs/decisions/0002-settings.md).
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from oddlot.errors import SettingsError
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that can be set, with its unit. The variable of `batch_size` is `ODDLOT_BATCH_SIZE`, and so on."""
+
+    home: Path
+    """Folder for everything embedded: database, queue, model store, logs."""
+    database_url: str
+    """SQLAlchemy URL: `sqlite:///...` or `postgresql://...`."""
+    broker_url: str
+    """`embedded`, or the URL of a Redis-protocol server: `redis://...`, `rediss://...`, `redis+socket://...`."""
+    model_store: Path
+    """Folder where the bundles of all models stand; shared by all hosts."""
+    batch_size: int = 64
+    """Items in one unit of queue work."""
+    concurrency: int = 0
+    """Worker processes; 0 means one a core."""
+    lease_seconds: float = 120.0
+    """How long a claimed batch may go without a sign of life before somebody else may claim it."""
+    sweep_seconds: float = 10.0
+    """How often a worker looks for batches without a living lease, and for ones the queue does not hold."""
+    max_attempts: int = 3
+    """Attempts at a batch before it is split to find the picture that breaks it."""
+    settle_seconds: float = 2.0
+    """A file younger than this is looked at twice when a folder is listed: is it still being written?"""
+    max_pixels: int = 200_000_000
+    """Pictures with more pixels, by their header, are refused unread (decompression bombs)."""
+    max_file_bytes: int = 1_000_000_000
+    """Files larger than this are refused unread."""
+
+    @property
+    def embedded_broker(self) -> bool:
+        return self.broker_url == EMBEDDED
+
+    @property
+    def embedded_database(self) -> bool:
+        return self.database_url.startswith("sqlite")
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings anew.
+
+    `oddlot.toml` is looked for at `ODDLOT_CONFIG`, else in the current folder, else in the home.
+    Raises SettingsError where a value is not of its type or a key is not known.
+    """
+    environ = os.environ if environ is None else environ
+    home = Path(environ.get("ODDLOT_HOME") or platformdirs.user_data_path("oddlot")).expanduser().absolute()
+    values: dict[str, Any] = {}
+    source = _config_file(environ, home)
+    if source is not None:
+        values |= _read_config(source)
+    names = {field.name for field in fields(Settings)}
+    values |= {n: environ[f"ODDLOT_{n.upper()}"] for n in names if environ.get(f"ODDLOT_{n.upper()}")}
+    home = Path(values.pop("home", home)).expanduser().absolute()
+    values.setdefault("database_url", f"sqlite:///{home / 'oddlot.db'}")
+    values.setdefault("broker_url", EMBEDDED)
+    values.setdefault("model_store", home / "models")
+    typed = {field.name: _typed(field.name, field.type, values[field.name])
+             for field in fields(Settings) if field.name in values}  # fmt: skip
+    settings = Settings(home=home, **typed)
+    _check(settings)
+    return settings
+
+
+def _config_file(environ: Mapping[str, str], home: Path) -> Path | None:
+    if named := environ.get("ODDLOT_CONFIG"):
+        if not Path(named).is_file():
+            raise SettingsError(f"ODDLOT_CONFIG names {named}, which is not a file")
+        return Path(named)
+    return next((p for p in (Path("oddlot.toml"), home / "oddlot.toml") if p.is_file()), None)
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read as TOML: {error}") from error
+    unknown = sorted(set(table) - {field.name for field in fields(Settings)})
+    if unknown:
+        raise SettingsError(f"{path}: there is no setting called {unknown[0]!r}")
+    return table
+
+
+def _typed(name: str, kind: Any, value: Any) -> Any:
+    try:
+        if kind is Path:
+            return Path(value).expanduser().absolute()
+        if kind is int and not isinstance(value, bool | float):
+            return int(value)
+        if kind is float and not isinstance(value, bool):
+            return float(value)
+        if kind is str and isinstance(value, str):
+            return value
+    except (TypeError, ValueError):
+        pass
+    word = {Path: "a path", int: "a whole number", float: "a number", str: "text"}[kind]
+    raise SettingsError(f"ODDLOT_{name.upper()} (or {name} in oddlot.toml) must be {word}, not {value!r}")
+
+
+def _check(settings: Settings) -> None:
+    bounds = {
+        "batch_size": (1, 10_000), "concurrency": (0, 1024), "lease_seconds": (1, 86_400),
+        "sweep_seconds": (0.1, 3_600), "max_attempts": (1, 100), "settle_seconds": (0, 3_600),
+        "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12),
+    }  # fmt: skip
+    for name, (low, high) in bounds.items():
+        value = getattr(settings, name)
+        if not low <= value <= high:
+            raise SettingsError(f"ODDLOT_{name.upper()} must be between {low} and {high}, not {value}")
+    if not settings.database_url.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
+        raise SettingsError("ODDLOT_DATABASE_URL must begin with sqlite:/// or postgresql://")
+    schemes = ("redis://", "rediss://", "redis+socket://", "unix://")
+    if not settings.embedded_broker and not settings.broker_url.startswith(schemes):
+        raise SettingsError(
+            "ODDLOT_BROKER_URL must be 'embedded' or begin with redis://, rediss:// or redis+socket://"
+        )

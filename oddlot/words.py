@@ -1,0 +1,65 @@
+"""The words of the house as enumerations: the exact strings that stand in SQL, in JSON and on the screen."""
+
+from enum import StrEnum
+
+
+class ModelState(StrEnum):
+    """Life of one version of a model. At most one version of a name is active."""
+
+    CANDIDATE = "candidate"
+    ACTIVE = "active"
+    RETIRED = "retired"
+
+
+class JobState(StrEnum):
+    """Life of one submission of a folder against one model."""
+
+    LISTING = "listing"  # items are still being written: no worker touches it
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    HELD = "held"  # scored and stored, but not to be believed without a look
+    CANCELLED = "cancelled"
+    FAILED = "failed"  # something other than a picture is wrong: `error` says what, `retry` goes on
+
+
+class BatchState(StrEnum):
+    """Life of one unit of queue work."""
+
+    WAITING = "waiting"
+    LEASED = "leased"
+    DONE = "done"
+    SPLIT = "split"  # it failed too often: its items now stand in two smaller batches
+    CANCELLED = "cancelled"
+
+
+class ItemState(StrEnum):
+    """Life of one picture in a job: `waiting`, then exactly one terminal state."""
+
+    WAITING = "waiting"
+    SCORED = "scored"
+    UNREADABLE = "unreadable"
+    QUARANTINED = "quarantined"
+    CANCELLED = "cancelled"
+
+
+class FitState(StrEnum):
+    """Life of a fit that was asked for with `oddlot fit --queue`."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class Verdict(StrEnum):
+    """A person's word on an item."""
+
+    DEFECT = "defect"
+    GOOD = "good"
+    UNSURE = "unsure"
+
+
+TERMINAL_ITEM_STATES = (ItemState.SCORED, ItemState.UNREADABLE, ItemState.QUARANTINED, ItemState.CANCELLED)
+FINISHED_JOB_STATES = (JobState.DONE, JobState.HELD, JobState.CANCELLED, JobState.FAILED)
+OPEN_BATCH_STATES = (BatchState.WAITING, BatchState.LEASED)

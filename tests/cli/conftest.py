@@ -1,0 +1,111 @@
+"""A fitted model and folders of pictures, made once; each test gets a home of its own with the model in it."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pictures.drawing import draw_set
+
+FIT_OPTIONS = ("--size", "32", "--epochs", "3", "--false-alarms", "0.1", "--seed", "1")
+
+
+class Oddlot:
+    """Runs `oddlot` as a user would: another process, a home of its own."""
+
+    def __init__(self, home: Path, **variables: str) -> None:
+        self.home = home
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ODDLOT_")}
+        self.environ = {**kept, "ODDLOT_HOME": str(home), "ODDLOT_SETTLE_SECONDS": "0", **variables}
+
+    def start(self, *arguments, **options) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "cli.main", *map(str, arguments)],
+            env=self.environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+        )  # fmt: skip
+
+    def run(self, *arguments, status: int = 0) -> str:
+        """Standard output of a command that must exit with `status`; standard error where that is not 0."""
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=300)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGTERM)
+            out, err = process.communicate(timeout=60)
+        assert process.returncode == status, f"{arguments}: exit {process.returncode}\n{out}\n{err}"
+        return out if status == 0 else err
+
+    def json(self, *arguments):
+        return json.loads(self.run(*arguments, "--json"))
+
+    def processes(self) -> list[str]:
+        """Command lines of all living processes that belong to this home."""
+        mine = f"ODDLOT_HOME={self.home}".encode()
+        found = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdecimal():
+                continue
+            try:
+                if mine in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue
+        return [line for line in found if line]
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory) -> Path:
+    """60 good pictures to learn from, and a night of 24 with defects among them."""
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_set(folder, good_train=60, good_test=18, defects=6, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fitted_home(drawn, tmp_path_factory) -> Path:
+    home = tmp_path_factory.mktemp("fitted") / "home"
+    Oddlot(home).run("fit", "flange", drawn / "train" / "good", *FIT_OPTIONS)
+    return home
+
+
+@pytest.fixture
+def oddlot(fitted_home, tmp_path) -> Oddlot:
+    """A home with an active model `flange` and nothing else."""
+    home = tmp_path / "home"
+    shutil.copytree(fitted_home, home, ignore=shutil.ignore_patterns("broker", "logs", "fits"))
+    return Oddlot(home)
+
+
+@pytest.fixture
+def empty_oddlot(tmp_path) -> Oddlot:
+    return Oddlot(tmp_path / "home")
+
+
+@pytest.fixture
+def messy_folder(drawn, tmp_path) -> Path:
+    """Pictures as factories have them: good ones of all kinds, and files that are none."""
+    folder = tmp_path / "lot 7 Prüfung"
+    (folder / "deep" / "er").mkdir(parents=True)
+    originals = sorted((drawn / "tonight").iterdir())
+    picture = Image.open(originals[0]).convert("RGB")
+    shutil.copy(originals[0], folder / "plain.jpg")
+    shutil.copy(originals[1], folder / "UPPER CASE.JPG")
+    shutil.copy(originals[2], folder / "deep" / "er" / "Größe µ.jpeg")
+    shutil.copy(originals[3], os.fsencode(folder) + b"/latin-\xe9.jpg")
+    picture.save(folder / "colour.png")
+    picture.convert("L").save(folder / "gray.bmp")
+    picture.save(folder / "web.webp")
+    picture.convert("P").save(folder / "palette.png")
+    Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257).save(folder / "sixteen.png")
+    picture.save(folder / "pages.tif", save_all=True, append_images=[picture.rotate(90)])
+    (folder / "truncated.jpg").write_bytes(originals[0].read_bytes()[:2000])
+    (folder / "empty.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("not a picture")
+    return folder

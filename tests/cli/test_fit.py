@@ -1,0 +1,63 @@
+"""`oddlot fit`: what it refuses, what it reports, and that a kill costs no finished epoch."""
+
+import json
+import re
+
+import pytest
+from PIL import Image
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--size", "20"), "size"),
+        (("--size", "512"), "size"),
+        (("--false-alarms", "0.001"), "needs 999 good pictures"),
+        (("--false-alarms", "2"), "--false-alarms"),
+        (("--epochs", "0"), "--epochs"),
+        (("--architecture", "resnet"), "resnet"),
+    ],
+)
+def test_a_wish_that_cannot_be_met_is_refused_in_one_line_before_reading(empty_oddlot, drawn, options, words):
+    error = empty_oddlot.run("fit", "flange", drawn / "train" / "good", *options, status=1)
+    assert len(error.strip().splitlines()) == 1
+    assert words in error
+    assert empty_oddlot.json("models") == []
+
+
+def test_a_killed_fit_goes_on_after_its_last_epoch(empty_oddlot, drawn):
+    command = ("fit", "flange", drawn / "train" / "good", "--size", "32", "--epochs", "60")
+    process = empty_oddlot.start(*command)
+    for line in process.stderr:
+        if line.startswith("epoch 3/"):
+            break
+    process.kill()
+    process.communicate()
+    assert empty_oddlot.json("models") == []
+    process = empty_oddlot.start(*command)
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    first = re.search(r"^epoch (\d+)/60", err, re.MULTILINE)
+    assert int(first[1]) >= 4
+    assert "flange version 1 is active" in out
+    assert not list((empty_oddlot.home / "fits").iterdir())
+
+
+def test_unreadable_files_are_named_and_known_defects_counted(empty_oddlot, drawn, tmp_path):
+    good = tmp_path / "good"
+    good.mkdir()
+    for path in (drawn / "train" / "good").iterdir():
+        (good / path.name).symlink_to(path)  # leads out of the folder: refused, each by name
+    for path in sorted((drawn / "train" / "good").iterdir())[:40]:
+        Image.open(path).save(good / f"copy-{path.stem}.png")
+    record = json.loads(
+        empty_oddlot.run(
+            "fit", "flange", good, "--defects", drawn / "tonight", "--size", "32", "--epochs", "1", "--json"
+        )
+    )
+    assert record["card"]["pictures"]["usable"] == 40
+    assert len(record["refused"]) == 60
+    assert record["card"]["defects"]["pictures"] == 24
+    assert record["card"]["pictures"]["calibration"] == 16
+    assert record["false_alarms"] == pytest.approx(1 / 17)
+    assert "16 calibration pictures" in record["card"]["certificate"]

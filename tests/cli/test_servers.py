@@ -1,0 +1,85 @@
+"""The same commands on PostgreSQL and a Redis-protocol server of its own, changed by two URLs."""
+
+import socket
+import subprocess
+import time
+
+import pytest
+import redis
+
+from worker.broker import server_binary
+
+
+@pytest.fixture(scope="module")
+def redis_url(tmp_path_factory):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [server_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", "geheim",
+         "--dir", str(tmp_path_factory.mktemp("redis"))],
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    url = f"redis://:geheim@127.0.0.1:{port}/0"
+    client = redis.Redis.from_url(url)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            client.ping()
+            break
+        except redis.ConnectionError:
+            assert server.poll() is None
+            assert time.monotonic() < deadline, "the server did not start"
+    yield url
+    server.terminate()
+    server.wait()
+
+
+@pytest.fixture
+def servers(empty_oddlot, postgres_url, redis_url):
+    empty_oddlot.environ |= {"ODDLOT_DATABASE_URL": postgres_url, "ODDLOT_BROKER_URL": redis_url}
+    return empty_oddlot
+
+
+def test_the_whole_job_on_postgresql_and_redis(servers, drawn, messy_folder):
+    fit = servers.json("fit", "flange", drawn / "train" / "good", "--size", "32", "--epochs", "1")
+    assert (fit["version"], fit["state"]) == (1, "active")
+    findings = servers.run("doctor", "--json")
+    assert "geheim" not in findings
+    assert "postgresql" in findings
+    alone = servers.json("inspect", "flange", messy_folder)  # nothing runs: it brings its own workers
+    assert (alone["state"], alone["unreadable"], alone["unaccounted"]) == ("done", 3, 0)
+    assert servers.processes() == []
+    worker = servers.start("worker", "--concurrency", "2")
+    try:
+        done = servers.json("submit", "flange", drawn / "tonight", "--wait", "--line", "press-3")
+        assert (done["state"], done["listed"], done["scored"]) == ("done", 24, 24)
+        queued = servers.json("submit", "flange", drawn / "train", "--priority", "9")
+        watched = servers.json("job", queued["job"], "--watch")
+        assert (watched["state"], watched["scored"]) == ("done", 60)
+        assert not (servers.home / "broker").exists()
+        assert not (servers.home / "oddlot.db").exists()
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=60)
+    assert worker.returncode == 0
+    rows = servers.json("results", "--line", "press-3")
+    assert len(rows) == 24
+    assert len(servers.json("flagged", "--line", "press-3")) == sum(row["flagged"] for row in rows)
+
+
+def test_a_queued_fit_is_done_by_a_trainer(servers, drawn):
+    asked = servers.json(
+        "fit", "flange", drawn / "train" / "good", "--size", "32", "--epochs", "1", "--queue"
+    )
+    assert asked["state"] == "queued"
+    trainer = servers.start("worker", "--fits")
+    try:
+        deadline = time.monotonic() + 120
+        while not (models := servers.json("models")):
+            assert trainer.poll() is None
+            assert time.monotonic() < deadline, "the queued fit was not done"
+        assert [(m["model"], m["version"], m["state"]) for m in models] == [("flange", 1, "active")]
+    finally:
+        trainer.terminate()
+        trainer.communicate(timeout=60)

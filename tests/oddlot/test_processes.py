@@ -1,0 +1,62 @@
+"""A lease's owner can be recognised as dead, and is never taken for dead while it lives or cannot be seen."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from oddlot.processes import identity, is_provably_dead
+
+TELL = "from oddlot.processes import identity; import sys; print(identity(), flush=True); sys.stdin.read()"
+
+
+def test_an_owner_is_dead_when_its_process_is_and_not_before():
+    process = subprocess.Popen(
+        [sys.executable, "-c", TELL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    owner = process.stdout.readline().strip()
+    assert not is_provably_dead(owner)
+    process.kill()
+    # dead but not yet waited for: a zombie holds no lease
+    deadline = time.monotonic() + 10
+    while not is_provably_dead(owner):
+        assert time.monotonic() < deadline
+    process.wait()
+    assert is_provably_dead(owner)
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_a_new_process_with_the_same_number_is_somebody_else():
+    host, space, pid, started = identity().split("|")
+    assert not is_provably_dead("|".join((host, space, pid, started)))
+    assert is_provably_dead("|".join((host, space, pid, str(int(started) - 1))))
+
+
+def test_owners_of_other_hosts_boots_and_containers_are_never_called_dead():
+    host, space, _, started = identity().split("|")
+    gone = "999999999"
+    assert not is_provably_dead("|".join(("elsewhere", space, gone, started)))
+    assert not is_provably_dead("|".join((host, "otherboot", gone, started)))
+    assert not is_provably_dead("nonsense")
+
+
+def test_a_child_gets_its_signal_when_the_parent_is_killed():
+    code = (
+        "import subprocess, sys, signal; from oddlot.processes import die_with_parent, identity; "
+        "child = subprocess.Popen([sys.executable, '-c', " + repr(TELL) + "], stdin=subprocess.PIPE, "
+        "preexec_fn=die_with_parent(signal.SIGTERM)); sys.stdin.read()"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    child = parent.stdout.readline().strip()
+    assert not is_provably_dead(child)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    deadline = time.monotonic() + 10
+    while not is_provably_dead(child):
+        assert time.monotonic() < deadline
+    parent.stdin.close()
+    parent.stdout.close()

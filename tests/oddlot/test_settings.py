@@ -1,0 +1,163 @@
+"""Settings: variables over the file over the defaults, and one line for what cannot be used."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from oddlot.errors import SettingsError
+from oddlot.settings import EMBEDDED, Settings, load_settings
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """An empty home, in an empty current folder, so that no oddlot.toml of the machine is met."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "home"
+
+
+def load(home: Path, **variables: str) -> Settings:
+    return load_settings(
+        {"ODDLOT_HOME": str(home)} | {f"ODDLOT_{k.upper()}": v for k, v in variables.items()}
+    )
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_without_anything_all_is_embedded_in_the_home(home) -> None:
+    settings = load(home)
+    assert settings.home == home
+    assert settings.database_url == f"sqlite:///{home}/oddlot.db"
+    assert settings.broker_url == EMBEDDED
+    assert settings.embedded_broker
+    assert settings.embedded_database
+    assert settings.model_store == home / "models"
+    assert settings.batch_size == 64
+    assert not home.exists()
+
+
+def test_variable_beats_file_beats_default(home) -> None:
+    write(home / "oddlot.toml", "batch_size = 10\nmax_attempts = 7\n")
+    settings = load(home, batch_size="20")
+    assert (settings.batch_size, settings.max_attempts, settings.sweep_seconds) == (20, 7, 10.0)
+
+
+def test_file_in_the_current_folder_beats_the_one_in_the_home(home) -> None:
+    write(home / "oddlot.toml", "batch_size = 10")
+    write(Path("oddlot.toml"), "batch_size = 11")
+    assert load(home).batch_size == 11
+
+
+def test_named_file_beats_both_and_must_exist(home, tmp_path) -> None:
+    write(Path("oddlot.toml"), "batch_size = 11")
+    named = write(tmp_path / "plant.toml", "batch_size = 12")
+    assert load(home, config=str(named)).batch_size == 12
+    with pytest.raises(SettingsError, match=r"ODDLOT_CONFIG names .*missing\.toml, which is not a file"):
+        load(home, config=str(tmp_path / "missing.toml"))
+
+
+def test_home_from_the_file_moves_everything_in_it(home, tmp_path) -> None:
+    named = write(tmp_path / "plant.toml", f'home = "{tmp_path}/elsewhere"')
+    settings = load_settings({"ODDLOT_CONFIG": str(named)})
+    assert settings.home == tmp_path / "elsewhere"
+    assert settings.model_store == tmp_path / "elsewhere" / "models"
+
+
+def test_paths_are_absolute_and_know_the_user(home, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    assert load(home, model_store="~/store").model_store == home / "store"
+    assert load(home, model_store="store").model_store == Path.cwd() / "store"
+
+
+def test_an_empty_variable_is_no_variable(home) -> None:
+    assert load(home, batch_size="", broker_url="").batch_size == 64
+
+
+def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) -> None:
+    paths = {"home": tmp_path / "moved", "model_store": tmp_path / "store"}
+    texts = {"database_url": "postgresql://host/db", "broker_url": "redis://host/0"}
+    numbers = {
+        "batch_size": 5,
+        "concurrency": 3,
+        "lease_seconds": 60.5,
+        "sweep_seconds": 2.0,
+        "max_attempts": 4,
+        "settle_seconds": 0.0,
+        "max_pixels": 1000,
+        "max_file_bytes": 2000,
+    }
+    expected = Settings(**paths, **texts, **numbers)
+    assert {field.name for field in fields(Settings)} == {*paths, *texts, *numbers}
+    variables = {f"ODDLOT_{name.upper()}": str(value) for name, value in (paths | texts | numbers).items()}
+    assert load_settings(variables) == expected
+    lines = [f"{name} = {value}" for name, value in numbers.items()]
+    lines += [f"{name} = '{value}'" for name, value in (paths | texts).items()]
+    named = write(tmp_path / "all.toml", "\n".join(lines))
+    assert load_settings({"ODDLOT_CONFIG": str(named)}) == expected
+    assert not expected.embedded_broker
+    assert not expected.embedded_database
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("batch_size", "many", "whole number, not 'many'"),
+        ("batch_size", "2.5", "whole number"),
+        ("batch_size", "0", "between 1 and 10000, not 0"),
+        ("batch_size", "-3", "between"),
+        ("batch_size", "10001", "between"),
+        ("concurrency", "-1", "between"),
+        ("lease_seconds", "soon", "a number, not 'soon'"),
+        ("lease_seconds", "nan", "between"),
+        ("lease_seconds", "inf", "between"),
+        ("settle_seconds", "-1", "between"),
+        ("max_pixels", "0", "between"),
+        ("max_file_bytes", "1e9", "whole number"),
+        ("database_url", "mysql://host/db", "sqlite:/// or postgresql://"),
+        ("broker_url", "amqp://host", "embedded"),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_its_variable(home, name, value, says) -> None:
+    with pytest.raises(SettingsError, match=f"ODDLOT_{name.upper()}.*{says}") as refusal:
+        load(home, **{name: value})
+    assert "\n" not in str(refusal.value)
+
+
+BAD_LINES = """batch_size = "x"
+batch_size = 2.5
+batch_size = true
+batch_size = []
+broker_url = 3
+model_store = 3
+lease_seconds = false"""
+
+
+@pytest.mark.parametrize("line", BAD_LINES.splitlines())
+def test_a_value_of_another_type_in_the_file_is_refused(home, line) -> None:
+    write(home / "oddlot.toml", line)
+    with pytest.raises(SettingsError, match=f"ODDLOT_{line.split()[0].upper()} .* must be"):
+        load(home)
+
+
+def test_an_unknown_key_in_the_file_is_refused_by_name(home) -> None:
+    write(home / "oddlot.toml", "batch_sice = 3")
+    with pytest.raises(SettingsError, match=r"oddlot\.toml: there is no setting called 'batch_sice'"):
+        load(home)
+
+
+@pytest.mark.parametrize("content", [b"batch_size =", b"\xff\xfe", b"batch_size = 1\nbatch_size = 2"])
+def test_a_file_that_is_not_toml_is_one_line_that_names_it(home, content) -> None:
+    home.mkdir()
+    (home / "oddlot.toml").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"oddlot\.toml cannot be read as TOML") as refusal:
+        load(home)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_variable_of_something_else_is_left_alone(home) -> None:
+    assert load(home, data="/somewhere").batch_size == 64

@@ -1,0 +1,206 @@
+"""One fit, from a folder of good pictures to a registered model; resumable after a kill."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from db import models
+from db.models import ModelRow
+from sqlalchemy import Engine
+
+import oddlot
+from oddlot.errors import TrainingError
+from oddlot.settings import Settings
+from pictures.preprocessing import choose_preprocessing
+from trainer import quality
+from trainer.training_set import (
+    Split,
+    TrainingSet,
+    check_usable,
+    find_good_pictures,
+    read_pictures,
+    split,
+    split_sizes,
+)
+
+if TYPE_CHECKING:
+    from ganomaly.training import EpochReport, Trained
+
+GOLDEN_PICTURES = 4
+"""Held-out good pictures that travel with the bundle and are scored again whenever it is loaded."""
+
+DEFAULT_SIZE = 64
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """What a user may choose about a fit; stored with `--queue` and on the card."""
+
+    name: str
+    good_dir: str
+    defects_dir: str | None = None
+    size: int = DEFAULT_SIZE
+    architecture: str = "paper"
+    false_alarms: float | None = None
+    epochs: int | None = None
+    minutes: float | None = None
+    seed: int = 0
+
+
+@dataclass
+class FitReport:
+    """What a fit leaves behind, for the screen."""
+
+    model: ModelRow
+    card: dict[str, Any]
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Progress(Protocol):
+    """Told how a fit goes on; any of these may be slow without changing the result."""
+
+    def say(self, text: str) -> None: ...
+    def reading(self, done: int, total: int) -> None: ...
+    def epoch(self, report: "EpochReport") -> None: ...
+
+
+class Silent:
+    """A Progress that tells nobody."""
+
+    def say(self, text: str) -> None: ...
+    def reading(self, done: int, total: int) -> None: ...
+    def epoch(self, report: "EpochReport") -> None: ...
+
+
+def check_options(options: FitOptions) -> None:
+    """Refuse what cannot work before anything is read. Raises TrainingError."""
+    from ganomaly.config import config_for
+
+    if not _NAME.fullmatch(options.name):
+        raise TrainingError(
+            f"{options.name!r} cannot be the name of a model: use up to 64 letters, digits, '.', '_' and '-'"
+        )
+    config_for(options.architecture, options.size, 1)
+    if options.false_alarms is not None and not 0 < options.false_alarms < 1:
+        raise TrainingError(f"--false-alarms must lie between 0 and 1, not {options.false_alarms:g}")
+    if options.epochs is not None and options.epochs < 1:
+        raise TrainingError(f"--epochs must be at least 1, not {options.epochs}")
+    if options.minutes is not None and not options.minutes > 0:
+        raise TrainingError(f"--minutes must be more than 0, not {options.minutes:g}")
+
+
+def fit(
+    engine: Engine, settings: Settings, options: FitOptions, *, threads: int, progress: Progress | None = None
+) -> FitReport:
+    """Fit a model and make it the active version of its name.
+
+    Killed and started again with the same options and pictures, it goes on after the last finished epoch. Raises
+    TrainingError or CalibrationError where the pictures cannot support what was asked for.
+    """
+    progress = progress or Silent()
+    check_options(options)
+    folder = Path(options.good_dir).expanduser()
+    files = find_good_pictures(folder, settings)
+    split_sizes(len(files), options.false_alarms)  # refuse a rate before the pictures are read
+    scratch = _scratch(settings, options)
+    progress.say(f"reading {len(files)} pictures from {folder}")
+    preprocessing = choose_preprocessing([file.path for file in files], options.size)
+    good = read_pictures(
+        files,
+        folder,
+        preprocessing,
+        settings,
+        scratch / "pictures.npy",
+        threads=threads,
+        on_read=progress.reading,
+    )
+    check_usable(good, folder)
+    parts = split(len(good.hashes), options.false_alarms, options.seed)
+
+    from ganomaly.bundle import write_bundle
+    from ganomaly.calibration import Calibration
+    from ganomaly.config import config_for
+    from ganomaly.threads import set_threads
+    from ganomaly.training import train
+
+    set_threads(threads)
+    config = config_for(options.architecture, options.size, preprocessing.channels)
+    progress.say(
+        f"training on {len(parts.train)} pictures of {options.size}x{options.size}, "
+        f"{'colour' if preprocessing.channels == 3 else 'gray'}; {len(parts.validation)} validate, "
+        f"{len(parts.calibration)} calibrate"
+    )
+    trained = train(
+        good.pixels[parts.train], good.pixels[parts.validation], config,
+        seed=options.seed, epochs=options.epochs, minutes=options.minutes, checkpoint=scratch / "checkpoint.npz",
+        fingerprint=f"{good.fingerprint} {json.dumps(config.to_dict(), sort_keys=True)} {options.seed}",
+        on_epoch=progress.epoch,
+    )  # fmt: skip
+    held_out = good.pixels[parts.calibration]
+    calibration = Calibration.fit(trained.detector.score(held_out, maps=False).raw, options.false_alarms)
+    card = _card(options, preprocessing.to_dict(), good, parts, trained, calibration.certificate())
+    if options.defects_dir is not None:
+        card["defects"] = quality.recall_on_defects(
+            Path(options.defects_dir), trained.detector, calibration, preprocessing, settings
+        )
+    uri = f"{options.name}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(3).hex()}"
+    sha256 = write_bundle(
+        settings.model_store / uri, detector=trained.detector, calibration=calibration,
+        preprocessing=preprocessing.to_dict(), card=card, golden=np.asarray(held_out[:GOLDEN_PICTURES]),
+    )  # fmt: skip
+    model = models.register_model(
+        engine, name=options.name, bundle_uri=uri, bundle_sha256=sha256, architecture=options.architecture,
+        threshold=calibration.threshold, false_alarms=calibration.false_alarms, card=card,
+    )  # fmt: skip
+    shutil.rmtree(scratch, ignore_errors=True)
+    return FitReport(model, card, good.refused)
+
+
+def _scratch(settings: Settings, options: FitOptions) -> Path:
+    """The folder of this fit's intermediate files: the same for the same options, so that a kill can be resumed."""
+    digest = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest()[:12]
+    scratch = settings.home / "fits" / f"{options.name}-{digest}"
+    scratch.mkdir(parents=True, exist_ok=True)
+    return scratch
+
+
+def _card(
+    options: FitOptions, preprocessing: dict[str, Any], good: TrainingSet, parts: Split, trained: "Trained",
+    certificate: str,
+) -> dict[str, Any]:  # fmt: skip
+    return {
+        "name": options.name,
+        "fitted_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "options": asdict(options),
+        "preprocessing": preprocessing,
+        "pictures": {
+            "usable": len(good.hashes),
+            "refused": len(good.refused),
+            "training": len(parts.train),
+            "validation": len(parts.validation),
+            "calibration": len(parts.calibration),
+            "fingerprint": good.fingerprint,
+        },
+        "certificate": certificate,
+        "training": {
+            "epochs": len(trained.history),
+            "best_epoch": trained.best_epoch,
+            "stopped": trained.stopped,
+            "history": trained.history,
+        },
+        "versions": {
+            "oddlot": oddlot.__version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("tensorflow", "keras", "numpy", "pillow")},
+        },
+    }

@@ -1,0 +1,39 @@
+"""The Celery application of the workers: `celery -A worker.app worker`, or the same as `oddlot worker`.
+
+The parent process imports neither TensorFlow nor the detector: children load them on their first batch.
+"""
+
+from typing import Any
+
+from celery import Celery, signals
+
+from oddlot.processes import available_cores
+from oddlot.queue import INSPECT_QUEUE, celery_settings
+from oddlot.settings import load_settings
+from worker import broker, supervision
+
+
+def _configuration() -> dict[str, Any]:
+    settings = load_settings()
+    return {
+        **celery_settings(settings),
+        "task_default_queue": INSPECT_QUEUE,
+        "worker_concurrency": settings.concurrency or available_cores(),
+    }
+
+
+app = Celery("oddlot", include=["worker.tasks"])
+app.add_defaults(_configuration)
+app.steps["worker"].add(supervision.SweeperStep)
+
+
+@signals.celeryd_init.connect(weak=False)
+def _start_embedded_broker(**_: Any) -> None:
+    settings = load_settings()
+    if settings.embedded_broker:
+        broker.ensure_broker(settings)  # held until this process ends
+
+
+@signals.setup_logging.connect(weak=False)
+def _configure_logging(loglevel: Any = None, **_: Any) -> None:
+    supervision.configure_logging(loglevel)

@@ -1,0 +1,61 @@
+"""From SQL to the queue. The queue may forget everything: what waits in SQL is published again."""
+
+from typing import TYPE_CHECKING, Any
+
+from db import batches, fits
+from sqlalchemy import Engine
+
+from oddlot.queue import (
+    FIT_QUEUE,
+    FIT_TASK,
+    INSPECT_QUEUE,
+    INSPECT_TASK,
+    queue_priority,
+    ready_keys,
+    redis_url,
+)
+from oddlot.settings import Settings
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+PUBLISH_CHUNK = 1000
+LOST_AFTER = 30.0
+"""Seconds after which a published batch that nobody claimed, with an empty queue, counts as lost by the queue."""
+
+
+def publish_due(engine: Engine, app: "Celery", *, lost_after: float | None = None) -> int:
+    """Publish every batch that waits and was not published; returns how many.
+
+    With `lost_after`, also those published longer ago than that many seconds: for when the queue is known to be
+    empty. A batch published twice does no harm: only one claim succeeds.
+    """
+    published = 0
+    with app.connection_for_write() as connection, connection.SimpleQueue(INSPECT_QUEUE):
+        producer = connection.Producer(auto_declare=False)
+        while due := batches.due_for_publishing(engine, older_than_seconds=lost_after, limit=PUBLISH_CHUNK):
+            for job_id, number, priority in due:
+                _send(app, producer, INSPECT_TASK, (job_id, number), INSPECT_QUEUE, queue_priority(priority))
+            published += len(due)
+        for fit_id in fits.due_for_publishing(engine, older_than_seconds=lost_after, limit=PUBLISH_CHUNK):
+            _send(app, producer, FIT_TASK, (fit_id,), FIT_QUEUE, 0)
+            published += 1
+    return published
+
+
+def _send(app: "Celery", producer: Any, task: str, args: tuple[int, ...], queue: str, priority: int) -> None:
+    app.send_task(task, args=args, queue=queue, priority=priority, producer=producer, ignore_result=True)
+
+
+def queue_depth(settings: Settings) -> int:
+    """Messages that wait in the queue, of all priorities. Raises redis.RedisError."""
+    import redis
+
+    client = redis.Redis.from_url(redis_url(settings), socket_timeout=10, socket_connect_timeout=5)
+    try:
+        with client.pipeline(transaction=False) as pipeline:
+            for key in ready_keys(INSPECT_QUEUE):
+                pipeline.llen(key)
+            return sum(pipeline.execute())
+    finally:
+        client.close()

@@ -1,0 +1,114 @@
+"""From a folder to a job: list, write items and batches, commit, then publish."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from db import jobs, models
+from db.jobs import JobRow
+from sqlalchemy import Engine
+
+from oddlot.errors import OddlotError
+from oddlot.queue import DEFAULT_PRIORITY
+from oddlot.settings import Settings
+from oddlot.words import JobState
+from pictures.listing import ListingReport, list_folder
+from worker import broker, publishing
+
+LISTING_CHUNK = 10_000
+"""Items that go into SQL in one transaction: long enough to be fast, short enough not to block others."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a user asks for: a folder against a model."""
+
+    model: str
+    folder: Path
+    line: str | None = None
+    lot: str | None = None
+    only_new: bool = False
+    recursive: bool = True
+    glob: str | None = None
+    priority: int = DEFAULT_PRIORITY
+    key: str | None = None
+    version: int | None = None
+
+
+def submit(
+    engine: Engine,
+    settings: Settings,
+    submission: Submission,
+    *,
+    on_listed: Callable[[int], None] | None = None,
+) -> JobRow:
+    """Store the job with all its items; they are in SQL, and so safe, when this returns.
+
+    `on_listed` is told now and then how many files were found. With a `key` that an earlier job has, that job is
+    returned as it is. Raises OddlotError for a folder that cannot be listed and NotFoundError for a model that is
+    not there.
+    """
+    folder = submission.folder.expanduser()
+    if not folder.is_dir():
+        raise OddlotError(f"{folder} is not a folder: give the folder that holds the pictures")
+    source = folder.resolve()
+    model = models.get_model(engine, submission.model, submission.version)
+    job_id, created = jobs.create_job(
+        engine, model_id=model.id, source=str(source), line=submission.line,
+        lot=submission.lot if submission.lot is not None else source.name, priority=submission.priority,
+        recursive=submission.recursive, glob=submission.glob, only_new=submission.only_new, key=submission.key,
+    )  # fmt: skip
+    if not created:
+        return jobs.get_job(engine, job_id)
+    return list_items(engine, settings, jobs.get_job(engine, job_id), on_listed=on_listed)
+
+
+def list_items(
+    engine: Engine, settings: Settings, job: JobRow, *, on_listed: Callable[[int], None] | None = None
+) -> JobRow:
+    """Fill a job that is in state `listing` from its folder and close the listing."""
+    report = ListingReport()
+    found, seen_before, batch = 0, 0, 1
+    files = list_folder(
+        Path(job.source), report,
+        recursive=job.recursive, glob=job.glob, settle_seconds=settings.settle_seconds,
+    )  # fmt: skip
+    while chunk := [(f.path, f.size, f.mtime_ns) for f in islice(files, LISTING_CHUNK)]:
+        found += len(chunk)
+        fresh = jobs.unseen(engine, job.model_id, chunk) if job.only_new else chunk
+        seen_before += len(chunk) - len(fresh)
+        batch = jobs.add_items(engine, job.id, fresh, batch, settings.batch_size)
+        if on_listed is not None:
+            on_listed(found)
+    return jobs.close_listing(
+        engine,
+        job.id,
+        found=found,
+        seen_before=seen_before,
+        left_out=report.left_out,
+        deferred=report.still_written,
+    )
+
+
+def publish(engine: Engine, settings: Settings) -> bool:
+    """Put what waits into the queue, if the queue can be reached: otherwise the sweeper of the next worker does."""
+    if not broker.broker_answers(settings):
+        return False
+    from worker.app import app
+
+    publishing.publish_due(engine, app)
+    return True
+
+
+def retry(engine: Engine, settings: Settings, job_id: int) -> tuple[JobRow, int]:
+    """Put back what is not scored, or list again where the submitter died while listing.
+
+    Returns the job and how many items are to be inspected (again).
+    """
+    count = jobs.retry_job(engine, job_id)
+    job = jobs.get_job(engine, job_id)
+    if job.state == JobState.LISTING:
+        job = list_items(engine, settings, job)
+        count = job.listed
+    return job, count

@@ -1,0 +1,79 @@
+"""Puts back what has no living lease, and publishes what waits in SQL and is not in the queue.
+
+    python -m worker.sweeper PARENT_PID
+
+runs beside every worker parent; any number of sweepers may run at once.
+"""
+
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import redis
+import structlog
+from db import batches, fits, workers
+from db.engine import open_database
+from kombu.exceptions import OperationalError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from oddlot.errors import OddlotError
+from oddlot.processes import identity, is_provably_dead
+from oddlot.settings import Settings, load_settings
+from worker import publishing
+from worker.supervision import configure_logging
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+log = structlog.get_logger()
+
+
+def sweep_once(engine: Engine, settings: Settings, app: "Celery") -> None:
+    """One round: dead owners' leases end now, expired ones are put back, waiting batches are published."""
+    for owner in {*batches.lease_owners(engine), *fits.lease_owners(engine)}:
+        if is_provably_dead(owner):
+            ended = batches.expire_leases(engine, owner) + fits.expire_leases(engine, owner)
+            log.warning("owner of a lease is dead", owner=owner, leases=ended)
+    report = batches.sweep(engine, max_attempts=settings.max_attempts)
+    if report.anything:
+        log.warning("swept", **report.as_dict())
+    fits.sweep(engine, max_attempts=settings.max_attempts)
+    # With an empty queue, what was published long ago and still waits was lost on the way: a broker that was
+    # killed, or a worker that had popped it. While messages wait, theirs are among them.
+    lost_after = publishing.LOST_AFTER if publishing.queue_depth(settings) == 0 else None
+    published = publishing.publish_due(engine, app, lost_after=lost_after)
+    if published:
+        log.info("published", batches=published)
+
+
+def main() -> int:
+    """Sweep until told to stop. An error of database or broker is logged and the next round tries again."""
+    from worker.app import app
+
+    configure_logging()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    settings = load_settings()
+    name = identity()
+    parent = int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid()
+    engine: Engine | None = None
+    while not stop.is_set():
+        try:
+            engine = engine or open_database(settings.database_url)
+            workers.beat(engine, name, socket.gethostname(), parent, "parent", progress=False)
+            sweep_once(engine, settings, app)
+        except (OddlotError, SQLAlchemyError, redis.RedisError, OperationalError, OSError) as error:
+            log.error("sweep failed, trying again", error=str(error).splitlines()[0])
+        stop.wait(settings.sweep_seconds)
+    if engine is not None:
+        workers.stop(engine, name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
