@@ -28,9 +28,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where pictures and the demo's own home are put.")] = Path(
-        FOLDER
-    ),
+    folder: Annotated[Path, typer.Option(help="Where pictures and the demo's own home are put.")] = Path(FOLDER),
     minutes: Annotated[float, typer.Option(help="Training stops after so many minutes.")] = 1.5,
 ) -> None:
     """Draw pictures of a part, learn the good ones, inspect a night with defects in it, show what was found."""
@@ -82,11 +80,7 @@ def compare_with_labels(session: Session, row: "JobRow", labels: Path) -> str:
 
     with labels.open(encoding="utf-8", newline="") as stream:
         truth = {record["file"]: record["label"] for record in csv.DictReader(stream)}
-    flagged = {
-        Path(r["path"]).name
-        for r in iter_results(session.engine, ResultFilter(job_id=row.id))
-        if r["flagged"]
-    }
+    flagged = {Path(r["path"]).name for r in iter_results(session.engine, ResultFilter(job_id=row.id)) if r["flagged"]}
     defects = {name for name, label in truth.items() if label != "good"}
     good = set(truth) - defects
     return f"flagged {len(flagged & defects)} of {len(defects)} defects and {len(flagged & good)} of {len(good)} good parts"

@@ -56,9 +56,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 
 def examine() -> Iterator[Finding]:
     """All findings, the machine first; a broken part never hides the ones after it."""
-    yield Finding(
-        "oddlot", "ok", f"{oddlot.__version__}, Python {platform.python_version()}, {platform.platform()}"
-    )
+    yield Finding("oddlot", "ok", f"{oddlot.__version__}, Python {platform.python_version()}, {platform.platform()}")
     yield Finding("machine", "ok", f"{available_cores()} cores, {_memory()}")
     yield from _packages()
     try:
@@ -76,9 +74,7 @@ def examine() -> Iterator[Finding]:
     except OddlotError as error:
         yield Finding("database", "wrong", str(error))
         return
-    yield Finding(
-        "database", "ok", f"{engine.dialect.name}: {engine.url.render_as_string(hide_password=True)}"
-    )
+    yield Finding("database", "ok", f"{engine.dialect.name}: {engine.url.render_as_string(hide_password=True)}")
     yield from _guarded("models", lambda: _models(settings, engine))
     yield from _guarded("work", lambda: _work(engine))
 
@@ -87,9 +83,7 @@ def _guarded(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Findi
     try:
         yield from look()
     except Exception as error:
-        yield Finding(
-            what, "wrong", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-        )
+        yield Finding(what, "wrong", f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
 
 
 def _packages() -> Iterator[Finding]:

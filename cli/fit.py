@@ -27,18 +27,14 @@ def fit(
     defects: Annotated[
         Path | None, typer.Option(help="Folder of known defects: they are only counted, never learnt from.")
     ] = None,
-    size: Annotated[
-        int, typer.Option(help="Side in pixels at which pictures are looked at, 32 to 256.")
-    ] = 64,
+    size: Annotated[int, typer.Option(help="Side in pixels at which pictures are looked at, 32 to 256.")] = 64,
     false_alarms: Annotated[
         float | None,
         typer.Option(
             help="Share of good parts that may be flagged, e.g. 0.01. Left out: 1 %, or what few pictures allow."
         ),
     ] = None,
-    architecture: Annotated[
-        str, typer.Option(help="paper (GANomaly as published) or article (small).")
-    ] = "paper",
+    architecture: Annotated[str, typer.Option(help="paper (GANomaly as published) or article (small).")] = "paper",
     epochs: Annotated[
         int | None, typer.Option(help="Rounds over the pictures; left out: until it stops learning.")
     ] = None,
@@ -101,9 +97,7 @@ def show_report(report: "FitReport") -> None:
     say(card["certificate"])
     if "defects" in card:
         found = card["defects"]
-        say(
-            f"known defects: {found['flagged']} of {found['pictures']} flagged (recall {found['recall']:.3f})"
-        )
+        say(f"known defects: {found['flagged']} of {found['pictures']} flagged (recall {found['recall']:.3f})")
     if report.refused:
         say(f"{len(report.refused)} files were left out, not being readable pictures:")
         for path, reason in report.refused[:10]:
@@ -180,7 +174,5 @@ class BarProgress:
     def epoch(self, report: "EpochReport") -> None:
         if self._training is None:
             self._training = self._bars.add_task("training", total=report.epochs, detail="")
-        detail = "  ".join(
-            f"{name} {value:.3f}" for name, value in report.losses.items() if name.startswith("val")
-        )
+        detail = "  ".join(f"{name} {value:.3f}" for name, value in report.losses.items() if name.startswith("val"))
         self._bars.update(self._training, completed=report.epoch, detail=detail)

@@ -109,13 +109,9 @@ def show_inspection(session: Session, row: "JobRow") -> None:
     say(job_commands.completeness(row))
     deferred = job_rows.deferred_files(session.engine, row.id)
     if deferred:
-        say(
-            f"{len(deferred)} files were still being written and are left for the next run: oddlot job {row.id}"
-        )
+        say(f"{len(deferred)} files were still being written and are left for the next run: oddlot job {row.id}")
     if row.unreadable or row.quarantined:
-        say(
-            f"Not inspected, with the reason: oddlot results --job {row.id} --state unreadable (or quarantined)"
-        )
+        say(f"Not inspected, with the reason: oddlot results --job {row.id} --state unreadable (or quarantined)")
     say(f"Every item: oddlot results --job {row.id} --format csv -o job-{row.id}.csv")
 
 

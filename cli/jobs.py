@@ -19,18 +19,12 @@ Line = Annotated[str | None, typer.Option(help="Place or camera that the picture
 Lot = Annotated[str | None, typer.Option(help="Label of the lot; left out: the folder's name.")]
 OnlyNew = Annotated[
     bool,
-    typer.Option(
-        "--only-new", help="Leave out what this model version has seen at that path, size and time."
-    ),
+    typer.Option("--only-new", help="Leave out what this model version has seen at that path, size and time."),
 ]
 Recursive = Annotated[bool, typer.Option("--recursive/--no-recursive", help="Look into sub-folders.")]
 Glob = Annotated[str | None, typer.Option(help="Only files whose name matches, e.g. '*_top.jpg'.")]
-Priority = Annotated[
-    int, typer.Option(min=0, max=9, help="0 (when there is nothing else) to 9 (before all else).")
-]
-Key = Annotated[
-    str | None, typer.Option(help="Your name for this submission: given twice, it is one job, not two.")
-]
+Priority = Annotated[int, typer.Option(min=0, max=9, help="0 (when there is nothing else) to 9 (before all else).")]
+Key = Annotated[str | None, typer.Option(help="Your name for this submission: given twice, it is one job, not two.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobId = Annotated[str, typer.Argument(help="Number of the job, or 'last'.", metavar="JOB")]
 
@@ -90,9 +84,7 @@ def submit(
         say(str(job_row.id))
         note(summary(job_row))
         if not published and job_row.state not in FINISHED_JOB_STATES:
-            note(
-                "No queue runs yet; the job is safe in the database and starts with `oddlot up` or `oddlot worker`."
-            )
+            note("No queue runs yet; the job is safe in the database and starts with `oddlot up` or `oddlot worker`.")
     if wait:
         job_row = wait_for_job(session, job_row.id, quiet=as_json)
         if not as_json:
@@ -138,9 +130,7 @@ def jobs(
     write_rows([job_record(row) for row in found], JOB_COLUMNS, Format.TABLE, None, table_columns=JOB_TABLE)
     health = workers.queue_health(session.engine)
     if health.waiting and not workers.living(session.engine):
-        note(
-            f"{health.waiting} batches wait and no worker is alive: start one with `oddlot up` or `oddlot worker`."
-        )
+        note(f"{health.waiting} batches wait and no worker is alive: start one with `oddlot up` or `oddlot worker`.")
 
 
 def job(
@@ -197,11 +187,7 @@ def retry(job_id: JobId, as_json: AsJson = False) -> None:
     if as_json:
         print_json({**job_record(row), "put_back": count})
         return
-    say(
-        f"job {row.id}: {count} items are to be inspected"
-        if count
-        else f"job {row.id}: everything is scored already"
-    )
+    say(f"job {row.id}: {count} items are to be inspected" if count else f"job {row.id}: everything is scored already")
     if count and not published:
         say("No queue runs yet; it starts with `oddlot up` or `oddlot worker`.")
 

@@ -64,9 +64,7 @@ def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
     say(f"learnt from {pictures['training']} pictures; {pictures['validation']} validated, "
         f"{pictures['calibration']} calibrated; {pictures['refused']} files were not readable")  # fmt: skip
     colour = "colour" if preprocessing["channels"] == 3 else "gray"
-    say(
-        f"looks at {preprocessing['size']}x{preprocessing['size']} pixels, {colour}, {preprocessing['depth']} bit"
-    )
+    say(f"looks at {preprocessing['size']}x{preprocessing['size']} pixels, {colour}, {preprocessing['depth']} bit")
     say(f"training: {training['epochs']} epochs, best {training['best_epoch']}; {training['stopped']}")
     say(f"threshold {row.threshold:.6g}: {card['certificate']}")
     if "defects" in card:
@@ -95,9 +93,7 @@ def rollback(name: Name, as_json: AsJson = False) -> None:
 
 
 @group.command("export", epilog="Example: oddlot models export flange flange.oddlot")
-def export(
-    name: Name, file: Annotated[Path, typer.Argument(help="File to write.")], version: Version = None
-) -> None:
+def export(name: Name, file: Annotated[Path, typer.Argument(help="File to write.")], version: Version = None) -> None:
     """Write the bundle of a model as one file, to carry it to another plant."""
     from db import models as rows
 
@@ -112,9 +108,7 @@ def export(
 @group.command("import", epilog="Example: oddlot models import flange.oddlot --name flange")
 def import_(
     file: Annotated[Path, typer.Argument(help="File written by `oddlot models export`.")],
-    name: Annotated[
-        str | None, typer.Option(help="Name here; left out: the name it was fitted under.")
-    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name here; left out: the name it was fitted under.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Take over a model from a file: verified, scored again on its golden pictures, made active."""

@@ -32,9 +32,7 @@ Since = Annotated[
     typer.Option(help="Scored at or after: 2026-11-24, 2026-11-24T06:00, 'today', or 12h / 7d ago."),
 ]
 Until = Annotated[str | None, typer.Option(help="Scored before; written like --since.")]
-MinScore = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Score at least this; 0.5 is the threshold.")
-]
+MinScore = Annotated[float | None, typer.Option(min=0, max=1, help="Score at least this; 0.5 is the threshold.")]
 Unreviewed = Annotated[bool, typer.Option("--unreviewed", help="Only items without a verdict.")]
 Limit = Annotated[
     int | None,
@@ -42,16 +40,12 @@ Limit = Annotated[
 ]
 Kind = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Short for --format json.")]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", help="Write to this file instead of the screen.")
-]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write to this file instead of the screen.")]
 
 
 def register(app: typer.Typer) -> None:
     app.command("flagged", epilog="Example: oddlot flagged --job last --format csv -o odd.csv")(flagged)
-    app.command("results", epilog="Example: oddlot results --job last --format parquet -o night.parquet")(
-        results
-    )
+    app.command("results", epilog="Example: oddlot results --job last --format parquet -o night.parquet")(results)
 
 
 def flagged(
@@ -61,9 +55,7 @@ def flagged(
 ) -> None:  # fmt: skip
     """The flagged items, most suspicious first. Without a filter: of all jobs."""
     session = open_session()
-    wanted = _filter(
-        session, job, model, line, lot, since, until, min_score, unreviewed, None, flagged_only=True
-    )
+    wanted = _filter(session, job, model, line, lot, since, until, min_score, unreviewed, None, flagged_only=True)
     show_rows(session, wanted, Format.JSON if as_json else kind, output, limit, FLAGGED_TABLE)
 
 
@@ -75,9 +67,7 @@ def results(
 ) -> None:  # fmt: skip
     """Every item with its state, error, raw score, score and p-value."""
     session = open_session()
-    wanted = _filter(
-        session, job, model, line, lot, since, until, min_score, unreviewed, state, flagged_only=False
-    )
+    wanted = _filter(session, job, model, line, lot, since, until, min_score, unreviewed, state, flagged_only=False)
     show_rows(session, wanted, Format.JSON if as_json else kind, output, limit, RESULTS_TABLE)
 
 

@@ -22,9 +22,7 @@ from oddlot.settings import Settings
 LOG_TAIL = 3
 """Lines of a worker's log that are shown when it dies."""
 
-Concurrency = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Worker processes; left out: one a core.")
-]
+Concurrency = Annotated[int | None, typer.Option(min=1, max=1024, help="Worker processes; left out: one a core.")]
 
 
 def register(app: typer.Typer) -> None:

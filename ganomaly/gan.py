@@ -78,9 +78,7 @@ class GANomaly(keras.Model):
                 "contextual": losses.contextual_loss(real, fake),
                 "encoder": losses.encoder_loss(latent, latent_of_fake),
             }
-            generator_loss = self.weighted(parts) + self._decay(
-                self.encoder, self.decoder, self.second_encoder
-            )
+            generator_loss = self.weighted(parts) + self._decay(self.encoder, self.decoder, self.second_encoder)
             discriminator_loss = losses.discriminator_loss(real_logits, fake_logits)
             penalised = discriminator_loss + self._decay(self.discriminator)
         variables = self.generator_variables

@@ -100,12 +100,8 @@ def _article_decoder(x: keras.KerasTensor, config: Config, weights: "_Weights") 
     side = config.size // 8
     x = layers.Reshape((side, side, 128))(Projection(side * side * 128, **weights.dense())(x))
     for filters in (128, 64, 32):
-        x = layers.LeakyReLU(_LEAK)(
-            layers.Conv2DTranspose(filters, 3, 2, padding="same", **weights.decayed())(x)
-        )
-    return layers.Conv2DTranspose(config.channels, 1, padding="same", activation="tanh", **weights.decayed())(
-        x
-    )
+        x = layers.LeakyReLU(_LEAK)(layers.Conv2DTranspose(filters, 3, 2, padding="same", **weights.decayed())(x))
+    return layers.Conv2DTranspose(config.channels, 1, padding="same", activation="tanh", **weights.decayed())(x)
 
 
 class Projection(layers.Dense):

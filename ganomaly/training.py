@@ -80,9 +80,7 @@ def train(
         losses |= {f"val_{name}": value for name, value in
                    _mean_losses(judge(x) for x in _in_order(validation, batch)).items()}  # fmt: skip
         if not all(math.isfinite(value) for value in losses.values()):
-            raise TrainingError(
-                f"training failed in epoch {epoch}: a loss is not a number; try another --seed"
-            )
+            raise TrainingError(f"training failed in epoch {epoch}: a loss is not a number; try another --seed")
         state.add(losses, _judgement(losses, config), time.monotonic() - began)
         if checkpoint is not None:
             save_checkpoint(checkpoint, fingerprint, state)

@@ -130,6 +130,4 @@ def _check(settings: Settings) -> None:
         raise SettingsError("ODDLOT_DATABASE_URL must begin with sqlite:/// or postgresql://")
     schemes = ("redis://", "rediss://", "redis+socket://", "unix://")
     if not settings.embedded_broker and not settings.broker_url.startswith(schemes):
-        raise SettingsError(
-            "ODDLOT_BROKER_URL must be 'embedded' or begin with redis://, rediss:// or redis+socket://"
-        )
+        raise SettingsError("ODDLOT_BROKER_URL must be 'embedded' or begin with redis://, rediss:// or redis+socket://")

@@ -60,17 +60,13 @@ def read_bytes(
         if before.st_size == 0:
             raise UnreadablePicture("the file is empty")
         if before.st_size > max_file_bytes:
-            raise UnreadablePicture(
-                f"the file has {before.st_size} bytes, more than the limit of {max_file_bytes}"
-            )
+            raise UnreadablePicture(f"the file has {before.st_size} bytes, more than the limit of {max_file_bytes}")
         try:
             data = stream.read()
         except OSError as error:
             raise UnreadablePicture(f"cannot be read: {error.strerror}") from None
         after = os.fstat(descriptor)
-    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or len(
-        data
-    ) != after.st_size:
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or len(data) != after.st_size:
         raise UnreadablePicture("the file changed while it was read; the next run inspects it")
     return data, hashlib.sha256(data).hexdigest()
 

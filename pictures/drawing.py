@@ -75,9 +75,7 @@ def draw_part(rng: np.random.Generator, defect: str | None = None, side: int = S
     return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
 
 
-def draw_set(
-    folder: Path, *, good_train: int = 300, good_test: int = 60, defects: int = 20, seed: int = 0
-) -> None:
+def draw_set(folder: Path, *, good_train: int = 300, good_test: int = 60, defects: int = 20, seed: int = 0) -> None:
     """Write `train/good`, `tonight` (good and defective mixed, names do not tell) and `labels.csv` (file, label)."""
     train, tonight = folder / "train" / "good", folder / "tonight"
     train.mkdir(parents=True, exist_ok=True)

@@ -40,9 +40,7 @@ class Preprocessing:
         if not isinstance(values, dict) or set(values) != names:
             raise BundleError("preprocessing.json does not have the keys of a preprocessing")
         size, channels, depth, window = (values[n] for n in ("size", "channels", "depth", "window"))
-        numbers = (
-            isinstance(window, list) and len(window) == 2 and all(type(v) in (int, float) for v in window)
-        )
+        numbers = isinstance(window, list) and len(window) == 2 and all(type(v) in (int, float) for v in window)
         if (
             type(size) is not int or not 8 <= size <= 4096 or type(channels) is not int or channels not in (1, 3)
             or type(depth) is not int or depth not in (8, 16) or not numbers or not 0 <= window[0] < window[1] <= 1

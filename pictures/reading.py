@@ -57,9 +57,7 @@ def preprocess(decoded: Decoded, preprocessing: Preprocessing) -> np.ndarray:
         values = values @ np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
     planes = [values] if values.ndim == 2 else [values[:, :, c] for c in range(3)]
     low, high = (bound * decoded.full_scale for bound in preprocessing.window)
-    small = [
-        np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize(side, FILTER)) for plane in planes
-    ]
+    small = [np.asarray(Image.fromarray(np.ascontiguousarray(plane)).resize(side, FILTER)) for plane in planes]
     stretched = np.clip((np.stack(small, axis=-1) - low) * (255.0 / (high - low)), 0.0, 255.0)
     if preprocessing.depth == 8:
         stretched = np.rint(stretched).astype(np.uint8)

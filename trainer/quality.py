@@ -44,9 +44,7 @@ def recall_on_defects(
     if chunk:
         raw.append(detector.score(np.stack(chunk), maps=False).raw)
     if not raw:
-        raise TrainingError(
-            f"{folder} holds no usable picture: --defects takes a folder of pictures of defects"
-        )
+        raise TrainingError(f"{folder} holds no usable picture: --defects takes a folder of pictures of defects")
     scores = np.concatenate(raw)
     flagged = int(calibration.flagged(scores).sum())
     return {

@@ -110,9 +110,7 @@ def _inspect_items(
                 ready = []
             if time.monotonic() - renewed > settings.lease_seconds / 4:
                 if not batches.renew_lease(engine, claim, settings.lease_seconds):
-                    raise LateResult(
-                        f"batch {claim.number} of job {claim.job_id} is held by somebody else now"
-                    )
+                    raise LateResult(f"batch {claim.number} of job {claim.job_id} is held by somebody else now")
                 renewed = time.monotonic()
         if ready:
             yield from _score(bundle, ready)

@@ -52,9 +52,7 @@ def model(uri: str, sha256: str) -> "Bundle":
     if not path.is_absolute():
         path = settings().model_store / path
     if not path.is_dir():
-        raise BundleError(
-            f"the model's bundle {path} is missing: restore the model store, then retry the job"
-        )
+        raise BundleError(f"the model's bundle {path} is missing: restore the model store, then retry the job")
     loaded = open_bundle(path, sha256)
     _models[sha256] = loaded
     while len(_models) > MODELS_KEPT:

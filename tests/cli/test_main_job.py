@@ -140,9 +140,7 @@ def test_up_serves_submissions_until_it_is_stopped(oddlot, drawn):
     assert oddlot.processes() == []
 
 
-def test_a_job_waits_in_the_database_until_a_worker_comes_and_retry_redoes_only_the_rest(
-    oddlot, messy_folder
-):
+def test_a_job_waits_in_the_database_until_a_worker_comes_and_retry_redoes_only_the_rest(oddlot, messy_folder):
     job = oddlot.json("submit", "flange", messy_folder)
     assert job["state"] == "queued"
     cancelled = oddlot.json("cancel", job["job"])

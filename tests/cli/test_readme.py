@@ -21,9 +21,7 @@ def shell_lines() -> list[str]:
 
 def test_the_two_commands_stand_in_the_first_screen_and_exist():
     first_screen = "\n".join(README.splitlines()[:24])
-    targets = set(
-        re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    )
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     for target in ("demo", "test"):
         assert f"\nmake {target}\n" in first_screen
         assert target in targets

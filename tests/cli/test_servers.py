@@ -69,9 +69,7 @@ def test_the_whole_job_on_postgresql_and_redis(servers, drawn, messy_folder):
 
 
 def test_a_queued_fit_is_done_by_a_trainer(servers, drawn):
-    asked = servers.json(
-        "fit", "flange", drawn / "train" / "good", "--size", "32", "--epochs", "1", "--queue"
-    )
+    asked = servers.json("fit", "flange", drawn / "train" / "good", "--size", "32", "--epochs", "1", "--queue")
     assert asked["state"] == "queued"
     trainer = servers.start("worker", "--fits")
     try:

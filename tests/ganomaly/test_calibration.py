@@ -60,9 +60,7 @@ def test_scores_stay_inside_and_in_order(scores, rate, more) -> None:
     assert calibration.normalise(calibration.threshold) == 0.5
 
 
-@given(
-    st.lists(st.floats(0, 1e6, width=32), min_size=1, max_size=60), st.lists(st.floats(0, 1e9), max_size=60)
-)
+@given(st.lists(st.floats(0, 1e6, width=32), min_size=1, max_size=60), st.lists(st.floats(0, 1e9), max_size=60))
 def test_scores_that_float32_tells_apart_stay_apart(scores, more) -> None:
     calibration = calibrated(scores, None)
     raw = np.unique(np.float32(around(calibration, more)).astype(np.float64))
@@ -137,8 +135,7 @@ def test_realised_false_alarms_follow_the_exact_distribution(n, rate) -> None:
 def test_ties_never_raise_the_false_alarm_rate() -> None:
     rng = np.random.default_rng(3)
     rates_seen = [
-        Calibration.fit(rng.integers(0, 8, 60), 0.1).flagged(rng.integers(0, 8, 200)).mean()
-        for _ in range(500)
+        Calibration.fit(rng.integers(0, 8, 60), 0.1).flagged(rng.integers(0, 8, 200)).mean() for _ in range(500)
     ]
     assert np.mean(rates_seen) <= 0.1
 
@@ -180,9 +177,7 @@ def test_pictures_needed_is_the_first_number_that_supports_a_rate(rate) -> None:
 
 @pytest.mark.parametrize(("rate", "n", "enough"), [(0.01, 98, 99), (0.05, 18, 19), (0.001, 98, 999)])
 def test_refusal_names_the_pictures_that_are_needed(rate, n, enough) -> None:
-    with pytest.raises(
-        CalibrationError, match=f"{rate:g} needs {enough} good pictures .* there are {n}:"
-    ) as refusal:
+    with pytest.raises(CalibrationError, match=f"{rate:g} needs {enough} good pictures .* there are {n}:") as refusal:
         Calibration.fit(np.arange(n), rate)
     assert "\n" not in str(refusal.value)
     offered = float(str(refusal.value).split("ask for ")[1].split()[0])

@@ -153,9 +153,7 @@ def test_import_of_a_file_that_is_not_there_is_one_line(bundle, tmp_path) -> Non
 
 def test_import_verifies_what_is_inside(bundle, tmp_path) -> None:
     resealed(bundle, "weights.npz", pickle.dumps(Trap()))
-    refused_import(
-        zip_of(tmp_path / "evil.zip", entries_of(bundle)), tmp_path, r"weights\.npz cannot be used"
-    )
+    refused_import(zip_of(tmp_path / "evil.zip", entries_of(bundle)), tmp_path, r"weights\.npz cannot be used")
 
 
 def test_import_of_a_file_with_any_damaged_byte_is_refused_or_right(bundle, exported, tmp_path) -> None:

@@ -12,9 +12,7 @@ TELL = "from oddlot.processes import identity; import sys; print(identity(), flu
 
 
 def test_an_owner_is_dead_when_its_process_is_and_not_before():
-    process = subprocess.Popen(
-        [sys.executable, "-c", TELL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-c", TELL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     owner = process.stdout.readline().strip()
     assert not is_provably_dead(owner)
     process.kill()
@@ -48,9 +46,7 @@ def test_a_child_gets_its_signal_when_the_parent_is_killed():
         "child = subprocess.Popen([sys.executable, '-c', " + repr(TELL) + "], stdin=subprocess.PIPE, "
         "preexec_fn=die_with_parent(signal.SIGTERM)); sys.stdin.read()"
     )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     child = parent.stdout.readline().strip()
     assert not is_provably_dead(child)
     os.kill(parent.pid, signal.SIGKILL)

@@ -18,9 +18,7 @@ def home(tmp_path, monkeypatch) -> Path:
 
 
 def load(home: Path, **variables: str) -> Settings:
-    return load_settings(
-        {"ODDLOT_HOME": str(home)} | {f"ODDLOT_{k.upper()}": v for k, v in variables.items()}
-    )
+    return load_settings({"ODDLOT_HOME": str(home)} | {f"ODDLOT_{k.upper()}": v for k, v in variables.items()})
 
 
 def write(path: Path, text: str) -> Path:

@@ -30,9 +30,7 @@ def write_pictures(folder, count, seed=0):
 
 def read(folder, settings, tmp_path, threads=2):
     files = find_good_pictures(folder, settings)
-    return read_pictures(
-        files, folder, Preprocessing(32, 1), settings, tmp_path / "store.npy", threads=threads
-    )
+    return read_pictures(files, folder, Preprocessing(32, 1), settings, tmp_path / "store.npy", threads=threads)
 
 
 @pytest.mark.parametrize("n", [20, 57, 1000])
@@ -57,9 +55,7 @@ def test_a_rate_gets_the_calibration_pictures_that_it_needs():
 
 
 def test_a_rate_that_the_pictures_cannot_support_is_refused_with_the_number_that_can():
-    with pytest.raises(
-        CalibrationError, match=r"needs 999 good pictures .* at least 2498 in all; there are 500"
-    ):
+    with pytest.raises(CalibrationError, match=r"needs 999 good pictures .* at least 2498 in all; there are 500"):
         split_sizes(500, 0.001)
     assert split_sizes(2498, 0.001)[1] == 999
 
@@ -86,9 +82,7 @@ def test_a_frozen_camera_is_refused(folder, settings, tmp_path):
         check_usable(read(folder, settings, tmp_path), folder)
 
 
-def test_what_is_read_does_not_depend_on_threads_and_unreadable_files_leave_no_hole(
-    folder, settings, tmp_path
-):
+def test_what_is_read_does_not_depend_on_threads_and_unreadable_files_leave_no_hole(folder, settings, tmp_path):
     write_pictures(folder, 30)
     (folder / "005.png").write_bytes(b"broken")
     one = read(folder, settings, tmp_path, threads=1)
