@@ -83,7 +83,10 @@ def compare_with_labels(session: Session, row: "JobRow", labels: Path) -> str:
     flagged = {Path(r["path"]).name for r in iter_results(session.engine, ResultFilter(job_id=row.id)) if r["flagged"]}
     defects = {name for name, label in truth.items() if label != "good"}
     good = set(truth) - defects
-    return f"flagged {len(flagged & defects)} of {len(defects)} defects and {len(flagged & good)} of {len(good)} good parts"
+    return (
+        f"flagged {len(flagged & defects)} of {len(defects)} defects "
+        f"and {len(flagged & good)} of {len(good)} good parts"
+    )
 
 
 def _short(path: Path) -> str:

@@ -163,15 +163,16 @@ def job(
 
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     """Stop a job: what waits is cancelled, a batch in work is finished, results stay."""
-    from db import jobs as rows
+    from db import endings
 
     session = open_session()
-    row = rows.cancel_job(session.engine, find_job(session, job_id).id)
+    row = endings.cancel_job(session.engine, find_job(session, job_id).id)
     if as_json:
         print_json(job_record(row))
         return
     say(
-        f"job {row.id} is cancelled: {row.scored} of {row.listed} were scored and stay; {row.cancelled} were not looked at"
+        f"job {row.id} is cancelled: {row.scored} of {row.listed} were scored and stay; "
+        f"{row.cancelled} were not looked at"
     )
     if row.unaccounted:
         say(f"{row.unaccounted} are in a worker's hands and are finished within one batch")

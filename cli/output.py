@@ -83,8 +83,9 @@ def _write_csv(rows: Iterable[Row], columns: Sequence[str], stream: IO[str]) -> 
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
     count = 0
-    for count, row in enumerate(rows, start=1):
+    for row in rows:
         writer.writerow([_csv_cell(row[name]) for name in columns])
+        count += 1
     return count
 
 

@@ -106,10 +106,8 @@ class WorkerProcess:
         """SIGTERM, then wait for the batch in work; SIGKILL to the whole group if that does not end."""
         if self._process.poll() is None:
             self._process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(SHUTDOWN_GRACE + 10)
-            except subprocess.TimeoutExpired:
-                pass
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()

@@ -1,5 +1,6 @@
 """One batch, from claim to results: read, score, write; at least once executed, exactly once recorded."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -8,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
-from db import batches, jobs, models, workers
 from sqlalchemy import Engine
 
 import oddlot
+from db import batches, endings, jobs, models, workers
 from oddlot.errors import BundleError, LateResult, UnreadablePicture
 from oddlot.processes import identity
 from oddlot.settings import Settings
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from ganomaly.bundle import Bundle
 
 log = structlog.get_logger()
+
+CHILD_SILENCE = 3600.0
+"""Seconds without a finished batch after which a child is not shown any more: it may just have nothing to do."""
 
 
 def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) -> None:
@@ -39,7 +43,7 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     try:
         bundle = scoring_process.model(model.bundle_uri, model.bundle_sha256)
     except BundleError as error:
-        jobs.fail_job(engine, job_id, str(error))
+        endings.fail_job(engine, job_id, str(error))
         log.error("job failed", job=job_id, error=str(error))
         return
     owner = identity()
@@ -62,14 +66,12 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
         log.exception("batch given back", job=job_id, batch=number)
         return
     seconds = time.monotonic() - started
-    workers.beat(engine, owner, socket.gethostname(), _pid(owner), "child", progress=True)
+    workers.beat(
+        engine, owner, socket.gethostname(), os.getpid(), workers.CHILD, progress=True, silent_seconds=CHILD_SILENCE
+    )
     log.info("batch done", job=job_id, batch=number, items=len(outcomes), seconds=round(seconds, 3))
     if finished is not None:
         log.info("job finished", job=job_id, state=str(finished.state), scored=finished.scored)
-
-
-def _pid(owner: str) -> int:
-    return int(owner.split("|")[2])
 
 
 def _inspect_items(

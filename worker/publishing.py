@@ -1,10 +1,12 @@
 """From SQL to the queue. The queue may forget everything: what waits in SQL is published again."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from db import batches, fits
 from sqlalchemy import Engine
 
+from db import batches, fits
 from oddlot.queue import (
     FIT_QUEUE,
     FIT_TASK,
@@ -25,7 +27,7 @@ LOST_AFTER = 30.0
 
 
 def publish_due(engine: Engine, app: "Celery", *, lost_after: float | None = None) -> int:
-    """Publish every batch that waits and was not published; returns how many.
+    """Publish every batch and fit that waits and was not published; returns how many.
 
     With `lost_after`, also those published longer ago than that many seconds: for when the queue is known to be
     empty. A batch published twice does no harm: only one claim succeeds.
@@ -34,13 +36,27 @@ def publish_due(engine: Engine, app: "Celery", *, lost_after: float | None = Non
     with app.connection_for_write() as connection, connection.SimpleQueue(INSPECT_QUEUE):
         producer = connection.Producer(auto_declare=False)
         while due := batches.due_for_publishing(engine, older_than_seconds=lost_after, limit=PUBLISH_CHUNK):
-            for job_id, number, priority in due:
-                _send(app, producer, INSPECT_TASK, (job_id, number), INSPECT_QUEUE, queue_priority(priority))
+            with _taken_back_on_error(batches.unpublish, engine, due):
+                for job_id, number, priority in due:
+                    _send(app, producer, INSPECT_TASK, (job_id, number), INSPECT_QUEUE, queue_priority(priority))
             published += len(due)
-        for fit_id in fits.due_for_publishing(engine, older_than_seconds=lost_after, limit=PUBLISH_CHUNK):
-            _send(app, producer, FIT_TASK, (fit_id,), FIT_QUEUE, 0)
-            published += 1
+        if asked := fits.due_for_publishing(engine, older_than_seconds=lost_after, limit=PUBLISH_CHUNK):
+            with _taken_back_on_error(fits.unpublish, engine, asked):
+                for fit_id in asked:
+                    _send(app, producer, FIT_TASK, (fit_id,), FIT_QUEUE, 0)
+            published += len(asked)
     return published
+
+
+@contextmanager
+def _taken_back_on_error(
+    unpublish: Callable[[Engine, list[Any]], None], engine: Engine, told: list[Any]
+) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        unpublish(engine, told)
+        raise
 
 
 def _send(app: "Celery", producer: Any, task: str, args: tuple[int, ...], queue: str, priority: int) -> None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from db import jobs, models
-from db.jobs import JobRow
 from sqlalchemy import Engine
 
+from db import endings, jobs, listing, models
+from db.jobs import JobRow
 from oddlot.errors import OddlotError
 from oddlot.queue import DEFAULT_PRIORITY
 from oddlot.settings import Settings
@@ -78,10 +78,10 @@ def list_items(
         found += len(chunk)
         fresh = jobs.unseen(engine, job.model_id, chunk) if job.only_new else chunk
         seen_before += len(chunk) - len(fresh)
-        batch = jobs.add_items(engine, job.id, fresh, batch, settings.batch_size)
+        batch = listing.add_items(engine, job.id, fresh, batch, settings.batch_size)
         if on_listed is not None:
             on_listed(found)
-    return jobs.close_listing(
+    return listing.close_listing(
         engine,
         job.id,
         found=found,
@@ -106,7 +106,7 @@ def retry(engine: Engine, settings: Settings, job_id: int) -> tuple[JobRow, int]
 
     Returns the job and how many items are to be inspected (again).
     """
-    count = jobs.retry_job(engine, job_id)
+    count = endings.retry_job(engine, job_id, settings.batch_size)
     job = jobs.get_job(engine, job_id)
     if job.state == JobState.LISTING:
         job = list_items(engine, settings, job)

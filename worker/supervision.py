@@ -55,7 +55,7 @@ class SweeperStep(bootsteps.StartStopStep):
 
 def configure_logging(level: Any = None) -> None:
     """One JSON object a line on standard error, from our own loggers and from Celery's alike."""
-    shared = [
+    shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,

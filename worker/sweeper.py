@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import redis
 import structlog
-from db import batches, fits, workers
-from db.engine import open_database
 from kombu.exceptions import OperationalError
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from db import fits, sweeping, workers
+from db.engine import open_database
 from oddlot.errors import OddlotError
 from oddlot.processes import identity, is_provably_dead
 from oddlot.settings import Settings, load_settings
@@ -34,11 +34,11 @@ log = structlog.get_logger()
 
 def sweep_once(engine: Engine, settings: Settings, app: "Celery") -> None:
     """One round: dead owners' leases end now, expired ones are put back, waiting batches are published."""
-    for owner in {*batches.lease_owners(engine), *fits.lease_owners(engine)}:
+    for owner in {*sweeping.lease_owners(engine), *fits.lease_owners(engine)}:
         if is_provably_dead(owner):
-            ended = batches.expire_leases(engine, owner) + fits.expire_leases(engine, owner)
+            ended = sweeping.expire_leases(engine, owner) + fits.expire_leases(engine, owner)
             log.warning("owner of a lease is dead", owner=owner, leases=ended)
-    report = batches.sweep(engine, max_attempts=settings.max_attempts)
+    report = sweeping.sweep(engine, max_attempts=settings.max_attempts)
     if report.anything:
         log.warning("swept", **report.as_dict())
     fits.sweep(engine, max_attempts=settings.max_attempts)
@@ -65,7 +65,10 @@ def main() -> int:
     while not stop.is_set():
         try:
             engine = engine or open_database(settings.database_url)
-            workers.beat(engine, name, socket.gethostname(), parent, "parent", progress=False)
+            workers.beat(
+                engine, name, socket.gethostname(), parent, workers.SUPERVISOR,
+                progress=False, silent_seconds=3 * settings.sweep_seconds + 10,
+            )  # fmt: skip
             sweep_once(engine, settings, app)
         except (OddlotError, SQLAlchemyError, redis.RedisError, OperationalError, OSError) as error:
             log.error("sweep failed, trying again", error=str(error).splitlines()[0])

@@ -1,0 +1,219 @@
+"""Batches in a worker's hands: claimed by one, with a lease and a fencing number, closed with all results at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, insert, or_, select, update
+
+from db.engine import now, reading, writing
+from db.jobs import JobRow
+from db.schema import batch, item, job, result
+from db.settling import settle_job
+from oddlot.errors import LateResult
+from oddlot.words import BatchState, ItemState, JobState
+
+WORKED_ON = (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True)
+class ItemRow:
+    """A picture to look at, as it was when its folder was listed."""
+
+    id: int
+    path: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A batch that is ours as long as its lease is renewed; `fencing` is higher than in every earlier claim of it."""
+
+    batch_id: int
+    job_id: int
+    number: int
+    owner: str
+    fencing: int
+    items: tuple[ItemRow, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one item. The scores are there exactly where `state` is `scored`."""
+
+    item_id: int
+    state: ItemState
+    error: str | None = None
+    sha256: str | None = None
+    note: str | None = None
+    raw_score: float | None = None
+    score: float | None = None
+    p_value: float | None = None
+    flagged: bool | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+
+
+def claim_batch(engine: Engine, job_id: int, number: int, owner: str, lease_seconds: float) -> Claim | None:
+    """Take a waiting batch of a job that is worked on; None where it is not to be had.
+
+    The attempt is counted here, before anything is read: a worker that dies of it has used it up.
+    """
+    worked_on = exists().where(job.c.id == job_id, job.c.state.in_(WORKED_ON))
+    with writing(engine) as connection:
+        row = connection.execute(
+            update(batch)
+            .where(batch.c.job_id == job_id, batch.c.number == number, batch.c.state == BatchState.WAITING, worked_on)
+            .values(
+                state=BatchState.LEASED, owner=owner, lease_expires_at=_until(connection, lease_seconds),
+                attempts=batch.c.attempts + 1, fencing=batch.c.fencing + 1,
+            )
+            .returning(batch.c.id, batch.c.fencing)
+        ).one_or_none()  # fmt: skip
+        if row is None:
+            return None
+        items = connection.execute(
+            select(item.c.id, item.c.path, item.c.size, item.c.mtime_ns)
+            .where(item.c.batch_id == row.id, item.c.state == ItemState.WAITING)
+            .order_by(item.c.id)
+        )
+        claim = Claim(row.id, job_id, number, owner, row.fencing, tuple(ItemRow(*found) for found in items))
+        connection.execute(
+            update(job)
+            .where(job.c.id == job_id, job.c.state == JobState.QUEUED)
+            .values(state=JobState.RUNNING, started_at=now(connection))
+        )
+        return claim
+
+
+def renew_lease(engine: Engine, claim: Claim, lease_seconds: float) -> bool:
+    """Keep a batch for so many seconds from now; False where it is somebody else's by now."""
+    with writing(engine) as connection:
+        return _change(connection, claim, lease_expires_at=_until(connection, lease_seconds))
+
+
+def finish_batch(
+    engine: Engine, claim: Claim, outcomes: Sequence[Outcome], *, model_id: int, host: str, code_version: str
+) -> JobRow | None:
+    """Write all outcomes and close the batch, in one transaction; returns the job where that finished it.
+
+    Raises LateResult, with nothing written, where the batch is not held under this claim any more, and ValueError
+    where the outcomes are not one for each of its items.
+    """
+    if sorted(outcome.item_id for outcome in outcomes) != [row.id for row in claim.items]:
+        raise ValueError(f"batch {claim.number} of job {claim.job_id}: outcomes and items do not match")
+    with writing(engine) as connection:
+        moment = now(connection)
+        ours = _change(
+            connection, claim, state=BatchState.DONE, owner=None, lease_expires_at=None, error=None,
+            host=host, code_version=code_version, finished_at=moment,
+        )  # fmt: skip
+        if not ours:
+            raise LateResult(f"batch {claim.number} of job {claim.job_id} is held by somebody else now")
+        if outcomes:
+            connection.execute(_ITEM_ENDS, [_item_values(outcome) for outcome in outcomes])
+        scored = [outcome for outcome in outcomes if outcome.state == ItemState.SCORED]
+        if scored:
+            night, line = connection.execute(select(job.c.night, job.c.line).where(job.c.id == claim.job_id)).one()
+            shared = {"job_id": claim.job_id, "model_id": model_id, "scored_at": moment, "night": night, "line": line}
+            connection.execute(insert(result), [shared | _result_values(outcome) for outcome in scored])
+        return settle_job(connection, claim.job_id)
+
+
+def release_batch(engine: Engine, claim: Claim, error: str, *, count_attempt: bool) -> bool:
+    """Give a batch back, unfinished, with the reason; False where it is somebody else's by now.
+
+    `count_attempt` False: the batch had no part in it, the attempt does not count.
+    """
+    with writing(engine) as connection:
+        return _change(
+            connection, claim, state=BatchState.WAITING, owner=None, lease_expires_at=None, published_at=None,
+            waiting_since=now(connection), error=error, attempts=batch.c.attempts - (0 if count_attempt else 1),
+        )  # fmt: skip
+
+
+def due_for_publishing(engine: Engine, *, older_than_seconds: float | None, limit: int) -> list[tuple[int, int, int]]:
+    """Waiting batches that the queue was not told of, as (job, number, priority), the most urgent first.
+
+    With `older_than_seconds`, also those that it was told of longer ago than that. They count as published from now
+    on; `unpublish` takes that back.
+    """
+    with reading(engine) as connection:
+        if not _due(connection, older_than_seconds, 1, lock=False):
+            return []  # the usual case takes no write lock
+    with writing(engine) as connection:
+        due = _due(connection, older_than_seconds, limit, lock=True)
+        _mark_published(connection, [row[:2] for row in due], True)
+        return due
+
+
+def unpublish(engine: Engine, batches: Sequence[tuple[int, int, int]]) -> None:
+    """Take back that batches were published: the queue could not be told."""
+    with writing(engine) as connection:
+        _mark_published(connection, [row[:2] for row in batches], False)
+
+
+def _due(
+    connection: Connection, older_than_seconds: float | None, limit: int, *, lock: bool
+) -> list[tuple[int, int, int]]:
+    told: ColumnElement[bool] = batch.c.published_at.is_(None)
+    if older_than_seconds is not None:
+        told = or_(told, batch.c.published_at <= now(connection) - timedelta(seconds=older_than_seconds))
+    query = (
+        select(batch.c.job_id, batch.c.number, job.c.priority)
+        .join(job, job.c.id == batch.c.job_id)
+        .where(batch.c.state == BatchState.WAITING, job.c.state.in_(WORKED_ON), told)
+        .order_by(job.c.priority.desc(), batch.c.id)
+        .limit(limit)
+    )
+    if lock:
+        query = query.with_for_update(of=batch, skip_locked=True)
+    return [(row.job_id, row.number, row.priority) for row in connection.execute(query)]
+
+
+def _mark_published(connection: Connection, batches: Sequence[tuple[int, int]], published: bool) -> None:
+    if batches:
+        moment = now(connection) if published else None
+        connection.execute(
+            update(batch)
+            .where(
+                batch.c.job_id == bindparam("of_job"), batch.c.number == bindparam("of_number"),
+                batch.c.state == BatchState.WAITING,
+            )
+            .values(published_at=bindparam("moment")),
+            [{"of_job": job_id, "of_number": number, "moment": moment} for job_id, number in batches],
+        )  # fmt: skip
+
+
+def _change(connection: Connection, claim: Claim, **values: object) -> bool:
+    """Change the batch if it is still held under this very claim."""
+    held = (batch.c.id == claim.batch_id, batch.c.fencing == claim.fencing, batch.c.state == BatchState.LEASED)
+    return connection.execute(update(batch).where(*held).values(**values)).rowcount == 1
+
+
+def _until(connection: Connection, seconds: float) -> object:
+    return now(connection) + timedelta(seconds=seconds)
+
+
+_ITEM_ENDS = (
+    update(item)
+    .where(item.c.id == bindparam("of_item"))
+    .values(
+        state=bindparam("new_state"), error=bindparam("new_error"), sha256=bindparam("new_sha256"),
+        note=bindparam("new_note"),
+    )
+)  # fmt: skip
+
+
+def _item_values(outcome: Outcome) -> dict[str, object]:
+    return {
+        "of_item": outcome.item_id, "new_state": outcome.state, "new_error": outcome.error,
+        "new_sha256": outcome.sha256, "new_note": outcome.note,
+    }  # fmt: skip
+
+
+def _result_values(outcome: Outcome) -> dict[str, object]:
+    return {
+        "item_id": outcome.item_id, "raw_score": outcome.raw_score, "score": outcome.score,
+        "p_value": outcome.p_value, "flagged": outcome.flagged, "parts": outcome.parts,
+    }  # fmt: skip

@@ -1,0 +1,96 @@
+"""What ends a job before its time, and what opens it again."""
+
+from datetime import timedelta
+
+from sqlalchemy import Connection, Engine, select, update
+
+from db.engine import now, writing
+from db.jobs import JobRow, read_job, set_state
+from db.listing import add_batches, begin_again, next_number
+from db.schema import item, job
+from db.settling import close_waiting, lock_job, settle_job
+from oddlot.errors import StateError
+from oddlot.processes import is_provably_dead
+from oddlot.words import FINISHED_JOB_STATES, ItemState, JobState
+
+_UNSCORED = (ItemState.UNREADABLE, ItemState.QUARANTINED, ItemState.CANCELLED)
+
+LISTING_SILENCE = timedelta(minutes=2)
+"""A listing that has said nothing for so long may be taken over by another command."""
+
+
+def cancel_job(engine: Engine, job_id: int) -> JobRow:
+    """Cancel what waits; results stay, and a batch in work is finished.
+
+    Raises StateError where the job has ended already.
+    """
+    with writing(engine) as connection:
+        state = lock_job(connection, job_id)
+        if state in (JobState.DONE, JobState.HELD, JobState.FAILED):
+            raise StateError(f"job {job_id} is {state} already: there is nothing to cancel")
+        set_state(connection, job_id, JobState.CANCELLED)
+    return _close(engine, job_id)
+
+
+def fail_job(engine: Engine, job_id: int, error: str) -> JobRow:
+    """End a job for a reason that no picture has: what waits is quarantined with that reason."""
+    with writing(engine) as connection:
+        if lock_job(connection, job_id) not in FINISHED_JOB_STATES:
+            set_state(connection, job_id, JobState.FAILED, error=error)
+    return _close(engine, job_id)
+
+
+def _close(engine: Engine, job_id: int) -> JobRow:
+    # A transaction of its own, because batches are locked before their job. Killed between the two, the job is
+    # closed by the sweeper.
+    with writing(engine) as connection:
+        close_waiting(connection, job_id)
+        settle_job(connection, job_id)
+        return read_job(connection, job_id)
+
+
+def retry_job(engine: Engine, job_id: int, batch_size: int) -> int:
+    """Open a finished job again for what it has not scored; returns how many items that are.
+
+    A job whose listing died is emptied and stays in state `listing`, to be listed anew by the caller. Raises
+    StateError where the job is still being worked on or listed.
+    """
+    with writing(engine) as connection:
+        state = lock_job(connection, job_id)
+        if state == JobState.LISTING:
+            _take_over_listing(connection, job_id)
+            return 0
+        if state not in FINISHED_JOB_STATES:
+            raise StateError(f"job {job_id} is {state}: wait for it, or cancel it first")
+        ids = (
+            connection.execute(
+                select(item.c.id).where(item.c.job_id == job_id, item.c.state.in_(_UNSCORED)).order_by(item.c.id)
+            )
+            .scalars()
+            .all()
+        )
+        if not ids and state in (JobState.DONE, JobState.HELD):
+            return 0
+        first = next_number(connection, job_id)
+        chunks = [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
+        batches = add_batches(connection, job_id, range(first, first + len(chunks)))
+        for number, chunk in enumerate(chunks, start=first):
+            for start in range(0, len(chunk), 500):
+                connection.execute(
+                    update(item)
+                    .where(item.c.id.in_(chunk[start : start + 500]))
+                    .values(state=ItemState.WAITING, error=None, note=None, batch_id=batches[number])
+                )
+        # Also where nothing is put back: a batch that a killed `cancel` left waiting is worked on again.
+        set_state(connection, job_id, JobState.QUEUED, finished_at=None, error=None)
+        settle_job(connection, job_id)
+        return len(ids)
+
+
+def _take_over_listing(connection: Connection, job_id: int) -> None:
+    submitter, listing_at = connection.execute(
+        select(job.c.submitter, job.c.listing_at).where(job.c.id == job_id)
+    ).one()
+    if not is_provably_dead(submitter) and now(connection) - listing_at < LISTING_SILENCE:
+        raise StateError(f"job {job_id} is being listed by another command just now: wait for that")
+    begin_again(connection, job_id)

@@ -1,0 +1,129 @@
+"""One engine a process; transactions that read, and transactions that write."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, ProgrammingError
+
+from db.schema import HEAD
+from oddlot.errors import DatabaseError
+
+BUSY_SECONDS = 60.0
+"""How long a write on SQLite waits for another one to end."""
+CONNECT_SECONDS = 10
+"""How long a PostgreSQL server may take to answer."""
+
+
+def open_database(url: str) -> Engine:
+    """An engine on the database at `url`, at the version of this program.
+
+    An empty database is set up. Raises DatabaseError where it cannot be reached, or is of another version.
+    """
+    engine = make_engine(url)
+    try:
+        version = version_of(engine)
+    except DBAPIError as error:
+        raise _unreachable(engine.url, error) from error
+    if version is None:
+        from db import migrate
+
+        migrate.upgrade(url)
+    elif version != HEAD:
+        known = version < HEAD
+        advice = "bring it up to date with `oddlot db upgrade`" if known else "a newer Oddlot wrote it: update this one"
+        raise DatabaseError(f"the database {shown(engine.url)} is of version {version}, not {HEAD}: {advice}")
+    return engine
+
+
+def make_engine(url: str) -> Engine:
+    """An engine without a look at what is behind it. Raises DatabaseError for a URL that cannot be used."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite_engine(parsed)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        return create_engine(
+            parsed,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "oddlot"},
+        )
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise DatabaseError("ODDLOT_DATABASE_URL is not a URL of SQLite or PostgreSQL") from error
+
+
+def version_of(engine: Engine) -> str | None:
+    """The migration that the database is at; None where it is empty. Raises DBAPIError where it does not answer."""
+    with engine.connect() as connection:
+        try:
+            return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+        except (OperationalError, ProgrammingError) as error:
+            # SQLite says OperationalError both for a missing table and for a database that it cannot read.
+            if isinstance(error, ProgrammingError) or "no such table" in str(error.orig):
+                return None
+            raise
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A transaction that only reads."""
+    with engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes: committed at the end of the block, undone by an exception."""
+    with engine.connect() as connection:
+        connection = connection.execution_options(oddlot_writes=True)
+        with connection.begin():
+            yield connection
+
+
+def now(connection: Connection) -> datetime:
+    """The time by the database's own clock: hosts need not agree about it to keep each other's leases."""
+    if connection.dialect.name == "sqlite":
+        return datetime.now(UTC)
+    moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+    return moment.astimezone(UTC)
+
+
+def shown(url: URL) -> str:
+    """A URL for people, without its password."""
+    return url.render_as_string(hide_password=True)
+
+
+def _sqlite_engine(url: URL) -> Engine:
+    if url.database and url.database != ":memory:":
+        try:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"{Path(url.database).parent} cannot be made: {error.strerror}") from error
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # transactions begin where we say so, below
+        # FULL: what was committed survives a power cut, so that a job whose number was printed is not forgotten.
+        for pragma in ("foreign_keys = ON", "synchronous = FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # IMMEDIATE: a transaction that reads first and writes later could otherwise fail in between, unawaited.
+        writes = connection.get_execution_options().get("oddlot_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _unreachable(url: URL, error: DBAPIError) -> DatabaseError:
+    lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
+    reason = lines[0] if lines else type(error.orig).__name__
+    if url.password:
+        reason = reason.replace(str(url.password), "***")
+    return DatabaseError(f"the database {shown(url)} cannot be opened: {reason}")

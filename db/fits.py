@@ -1,0 +1,157 @@
+"""Fits that were asked for with `oddlot fit --queue`: claimed, with lease and fencing number, like a batch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, insert, or_, select, update
+
+from db.engine import now, reading, writing
+from db.schema import fit
+from oddlot.errors import LateResult
+from oddlot.words import FitState
+
+
+@dataclass(frozen=True)
+class FitClaim:
+    """A fit that is ours as long as its lease is renewed; `options` are those that were asked for."""
+
+    id: int
+    options: dict[str, Any]
+    owner: str
+    fencing: int
+
+
+def ask_fit(engine: Engine, name: str, options: dict[str, Any]) -> int:
+    """Store the wish for a fit; returns its number."""
+    with writing(engine) as connection:
+        new = insert(fit).values(
+            name=name, options=options, state=FitState.QUEUED, attempts=0, fencing=0, created_at=now(connection)
+        )
+        return connection.execute(new.returning(fit.c.id)).scalar_one()
+
+
+def claim_fit(engine: Engine, fit_id: int, owner: str, lease_seconds: float) -> FitClaim | None:
+    """Take a queued fit; None where it is not to be had."""
+    with writing(engine) as connection:
+        row = connection.execute(
+            update(fit)
+            .where(fit.c.id == fit_id, fit.c.state == FitState.QUEUED)
+            .values(
+                state=FitState.RUNNING, owner=owner, attempts=fit.c.attempts + 1, fencing=fit.c.fencing + 1,
+                lease_expires_at=now(connection) + timedelta(seconds=lease_seconds),
+            )
+            .returning(fit.c.options, fit.c.fencing)
+        ).one_or_none()  # fmt: skip
+        return None if row is None else FitClaim(fit_id, row.options, owner, row.fencing)
+
+
+def renew(engine: Engine, claim: FitClaim, lease_seconds: float) -> bool:
+    """Keep a fit for so many seconds from now; False where it is somebody else's by now."""
+    with writing(engine) as connection:
+        until = now(connection) + timedelta(seconds=lease_seconds)
+        return _change(connection, claim, lease_expires_at=until)
+
+
+def finish_fit(engine: Engine, claim: FitClaim, model_id: int) -> None:
+    """Close a fit with the model that it made. Raises LateResult where it is somebody else's by now."""
+    with writing(engine) as connection:
+        done = _change(
+            connection, claim, state=FitState.DONE, owner=None, lease_expires_at=None, model_id=model_id, error=None,
+            finished_at=now(connection),
+        )  # fmt: skip
+    if not done:
+        raise LateResult(f"fit {claim.id} is held by somebody else now")
+
+
+def fail_fit(engine: Engine, claim: FitClaim, error: str) -> bool:
+    """Close a fit that cannot be done, with the reason; False where it is somebody else's by now."""
+    with writing(engine) as connection:
+        return _change(
+            connection, claim, state=FitState.FAILED, owner=None, lease_expires_at=None, error=error,
+            finished_at=now(connection),
+        )  # fmt: skip
+
+
+def lease_owners(engine: Engine) -> list[str]:
+    """Everybody who holds a fit."""
+    with reading(engine) as connection:
+        held = select(fit.c.owner).where(fit.c.state == FitState.RUNNING).distinct()
+        return [owner for owner in connection.execute(held).scalars() if owner is not None]
+
+
+def expire_leases(engine: Engine, owner: str) -> int:
+    """End all leases of an owner who is known to be dead; returns how many."""
+    with writing(engine) as connection:
+        past = now(connection) - timedelta(seconds=1)
+        return connection.execute(
+            update(fit)
+            .where(fit.c.state == FitState.RUNNING, fit.c.owner == owner, fit.c.lease_expires_at > past)
+            .values(lease_expires_at=past)
+        ).rowcount
+
+
+def sweep(engine: Engine, *, max_attempts: int) -> int:
+    """Put back fits whose lease is over, and fail those that failed too often; returns how many."""
+    with reading(engine) as connection:
+        over = (fit.c.state == FitState.RUNNING, fit.c.lease_expires_at <= now(connection))
+        if connection.execute(select(fit.c.id).where(*over).limit(1)).scalar() is None:
+            return 0  # the usual case takes no write lock
+    with writing(engine) as connection:
+        moment = now(connection)
+        over = (fit.c.state == FitState.RUNNING, fit.c.lease_expires_at <= moment)
+        given_up = connection.execute(
+            update(fit)
+            .where(*over, fit.c.attempts >= max_attempts)
+            .values(
+                state=FitState.FAILED, owner=None, lease_expires_at=None, finished_at=moment,
+                error=f"the trainer died or fell silent {max_attempts} times",
+            )
+        )  # fmt: skip
+        put_back = connection.execute(
+            update(fit)
+            .where(*over, fit.c.attempts < max_attempts)
+            .values(state=FitState.QUEUED, owner=None, lease_expires_at=None, published_at=None)
+        )
+        return given_up.rowcount + put_back.rowcount
+
+
+def due_for_publishing(engine: Engine, *, older_than_seconds: float | None, limit: int) -> list[int]:
+    """Queued fits that the queue was not told of (or, with `older_than_seconds`, longer ago than that).
+
+    They count as published from now on; `unpublish` takes that back.
+    """
+    with reading(engine) as connection:
+        if not _due(connection, older_than_seconds, 1):
+            return []
+    with writing(engine) as connection:
+        due = _due(connection, older_than_seconds, limit)
+        _mark_published(connection, due, True)
+        return due
+
+
+def unpublish(engine: Engine, fits: Sequence[int]) -> None:
+    """Take back that fits were published: the queue could not be told."""
+    with writing(engine) as connection:
+        _mark_published(connection, fits, False)
+
+
+def _due(connection: Connection, older_than_seconds: float | None, limit: int) -> list[int]:
+    told: ColumnElement[bool] = fit.c.published_at.is_(None)
+    if older_than_seconds is not None:
+        told = or_(told, fit.c.published_at <= now(connection) - timedelta(seconds=older_than_seconds))
+    query = select(fit.c.id).where(fit.c.state == FitState.QUEUED, told).order_by(fit.c.id).limit(limit)
+    return list(connection.execute(query).scalars())
+
+
+def _mark_published(connection: Connection, fits: Sequence[int], published: bool) -> None:
+    moment = now(connection) if published else None
+    connection.execute(
+        update(fit).where(fit.c.id.in_(fits), fit.c.state == FitState.QUEUED).values(published_at=moment)
+    )
+
+
+def _change(connection: Connection, claim: FitClaim, **values: object) -> bool:
+    held = (fit.c.id == claim.id, fit.c.fencing == claim.fencing, fit.c.state == FitState.RUNNING)
+    return connection.execute(update(fit).where(*held).values(**values)).rowcount == 1

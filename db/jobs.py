@@ -1,0 +1,166 @@
+"""Jobs: from the listing of a folder to the completeness record."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from db.engine import now, reading, writing
+from db.schema import item, job, model, result
+from oddlot.errors import NotFoundError
+from oddlot.processes import identity
+from oddlot.words import ItemState, JobState
+
+_NIGHT_BEGINS = dt.timedelta(hours=12)
+
+
+@dataclass(frozen=True)
+class JobRow:
+    """One submission of a folder. While it is open, the counts are taken from its items as they are now."""
+
+    id: int
+    model_id: int
+    model_name: str
+    model_version: int
+    source: str
+    line: str | None
+    lot: str
+    key: str | None
+    priority: int
+    recursive: bool
+    glob: str | None
+    only_new: bool
+    state: JobState
+    night: dt.date
+    found: int
+    seen_before: int
+    left_out: dict[str, int]
+    listed: int
+    scored: int
+    flagged: int
+    unreadable: int
+    quarantined: int
+    cancelled: int
+    validity: dict[str, Any] | None
+    error: str | None
+    created_at: dt.datetime
+    started_at: dt.datetime | None
+    finished_at: dt.datetime | None
+
+    @property
+    def unaccounted(self) -> int:
+        """Listed items that are in no terminal state (yet); 0 in every finished job."""
+        return self.listed - self.scored - self.unreadable - self.quarantined - self.cancelled
+
+
+_SHOWN = [column for column in job.c if column.name not in ("submitter", "listing_at", "deferred")]
+_JOBS = select(*_SHOWN, model.c.name.label("model_name"), model.c.version.label("model_version")).join(
+    model, model.c.id == job.c.model_id
+)
+
+
+def create_job(
+    engine: Engine, *, model_id: int, source: str, line: str | None, lot: str, priority: int, recursive: bool,
+    glob: str | None, only_new: bool, key: str | None,
+) -> tuple[int, bool]:  # fmt: skip
+    """Open a job in state `listing`. Returns its number and True, or those of the job that has the same key and False.
+
+    Its night is the local day on which that night began: a job of 02:00 belongs to the day before.
+    """
+    night = (dt.datetime.now().astimezone() - _NIGHT_BEGINS).date()
+    nothing = dict.fromkeys(
+        ("found", "seen_before", "listed", "scored", "flagged", "unreadable", "quarantined", "cancelled"), 0
+    )
+    try:
+        with writing(engine) as connection:
+            moment = now(connection)
+            new = insert(job).values(
+                model_id=model_id, source=source, line=line, lot=lot, key=key, priority=priority, recursive=recursive,
+                glob=glob, only_new=only_new, state=JobState.LISTING, night=night, submitter=identity(),
+                listing_at=moment, left_out={}, deferred=[], created_at=moment, **nothing,
+            )  # fmt: skip
+            return connection.execute(new.returning(job.c.id)).scalar_one(), True
+    except IntegrityError:
+        with reading(engine) as connection:
+            existing = connection.execute(select(job.c.id).where(job.c.key == key)).scalar()
+        if key is None or existing is None:
+            raise
+        return existing, False
+
+
+def get_job(engine: Engine, job_id: int | Literal["last"]) -> JobRow:
+    """Raises NotFoundError."""
+    with reading(engine) as connection:
+        if job_id != "last":
+            return read_job(connection, job_id)
+        row = connection.execute(_JOBS.order_by(job.c.id.desc()).limit(1)).mappings().one_or_none()
+        if row is None:
+            raise NotFoundError("there are no jobs yet: submit a folder with `oddlot submit NAME FOLDER`")
+        return _row(connection, row)
+
+
+def read_job(connection: Connection, job_id: int) -> JobRow:
+    """`get_job` inside a transaction. Raises NotFoundError."""
+    row = connection.execute(_JOBS.where(job.c.id == job_id)).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError(f"there is no job {job_id}: `oddlot jobs` lists them")
+    return _row(connection, row)
+
+
+def list_jobs(engine: Engine, *, limit: int) -> list[JobRow]:
+    """The newest jobs, newest first."""
+    with reading(engine) as connection:
+        rows = connection.execute(_JOBS.order_by(job.c.id.desc()).limit(limit)).mappings().all()
+        return [_row(connection, row) for row in rows]
+
+
+def deferred_files(engine: Engine, job_id: int) -> list[str]:
+    """Paths that were still being written when the folder was listed."""
+    with reading(engine) as connection:
+        return connection.execute(select(job.c.deferred).where(job.c.id == job_id)).scalar() or []
+
+
+def unseen(engine: Engine, model_id: int, files: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
+    """Those of `files` (path, size, mtime_ns) that this model version has not looked at as they are now.
+
+    Looked at means scored or found unreadable; what was cancelled or quarantined gets another chance.
+    """
+    looked_at: set[tuple[str, int, int]] = set()
+    query = (
+        select(item.c.path, item.c.size, item.c.mtime_ns)
+        .join(job, job.c.id == item.c.job_id)
+        .where(job.c.model_id == model_id, item.c.state.in_([ItemState.SCORED, ItemState.UNREADABLE]))
+    )
+    with reading(engine) as connection:
+        for start in range(0, len(files), 500):
+            paths = [path for path, _, _ in files[start : start + 500]]
+            looked_at.update(
+                (r.path, r.size, r.mtime_ns) for r in connection.execute(query.where(item.c.path.in_(paths)))
+            )
+    return [file for file in files if file not in looked_at]
+
+
+def count_items(connection: Connection, job_id: int) -> dict[str, int]:
+    """Items of a job by terminal state, and `flagged`: the columns of the completeness record."""
+    by_state = connection.execute(
+        select(item.c.state, func.count()).where(item.c.job_id == job_id).group_by(item.c.state)
+    ).all()
+    counts = dict.fromkeys(("scored", "unreadable", "quarantined", "cancelled"), 0)
+    counts |= {str(state): count for state, count in by_state if state != ItemState.WAITING}
+    flagged = connection.execute(select(func.count()).where(and_(result.c.job_id == job_id, result.c.flagged)))
+    return counts | {"flagged": flagged.scalar_one()}
+
+
+def set_state(connection: Connection, job_id: int, state: JobState, **changes: Any) -> None:
+    """Change the state of a job, and more columns with it."""
+    connection.execute(update(job).where(job.c.id == job_id).values(state=state, **changes))
+
+
+def _row(connection: Connection, row: RowMapping) -> JobRow:
+    values = dict(row)
+    if values["finished_at"] is None:
+        values |= count_items(connection, values["id"])
+    return JobRow(**values)

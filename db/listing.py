@@ -1,0 +1,104 @@
+"""Writing a job's items and batches while its folder is listed."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select, update
+
+from db.engine import now, writing
+from db.jobs import JobRow, read_job
+from db.schema import batch, item, job
+from db.settling import settle_job
+from oddlot.errors import StateError
+from oddlot.processes import identity
+from oddlot.words import BatchState, ItemState, JobState
+
+
+def add_items(
+    engine: Engine, job_id: int, files: Sequence[tuple[str, int, int]], first_batch: int, batch_size: int
+) -> int:
+    """Store `files` (path, size, mtime_ns) as waiting items in batches numbered from `first_batch`.
+
+    Returns the next free number; all in one transaction. Raises StateError where the job is not being listed (any
+    more) by this process.
+    """
+    with writing(engine) as connection:
+        moment = now(connection)
+        mine = (job.c.id == job_id) & (job.c.state == JobState.LISTING) & (job.c.submitter == identity())
+        changed = connection.execute(
+            update(job).where(mine).values(listed=job.c.listed + len(files), listing_at=moment)
+        ).rowcount
+        if changed != 1:
+            raise StateError(
+                f"job {job_id} is not being listed by this command any more: `oddlot job {job_id}` says why"
+            )
+        numbers = range(first_batch, first_batch + -(-len(files) // batch_size))
+        ids = add_batches(connection, job_id, numbers)
+        if files:
+            connection.execute(
+                insert(item),
+                [
+                    {
+                        "job_id": job_id, "batch_id": ids[number], "path": path, "size": size, "mtime_ns": mtime_ns,
+                        "state": ItemState.WAITING, "sha256": None, "error": None, "note": None,
+                    }
+                    for i, (path, size, mtime_ns) in enumerate(files)
+                    for number in [first_batch + i // batch_size]
+                ],
+            )  # fmt: skip
+        return numbers.stop
+
+
+def add_batches(
+    connection: Connection, job_id: int, numbers: Sequence[int], *, attempts: int = 0, error: str | None = None
+) -> dict[int, int]:
+    """Make empty waiting batches; returns their row numbers by batch number."""
+    if not numbers:
+        return {}
+    moment = now(connection)
+    connection.execute(
+        insert(batch),
+        [
+            {
+                "job_id": job_id, "number": number, "state": BatchState.WAITING, "attempts": attempts, "fencing": 0,
+                "waiting_since": moment, "error": error,
+            }
+            for number in numbers
+        ],
+    )  # fmt: skip
+    rows = connection.execute(
+        select(batch.c.number, batch.c.id).where(
+            batch.c.job_id == job_id, batch.c.number.between(min(numbers), max(numbers))
+        )
+    )
+    return {row.number: row.id for row in rows}
+
+
+def next_number(connection: Connection, job_id: int) -> int:
+    """The first free batch number of a job. Hold the job's row while it is used."""
+    return (connection.execute(select(func.max(batch.c.number)).where(batch.c.job_id == job_id)).scalar() or 0) + 1
+
+
+def close_listing(
+    engine: Engine, job_id: int, *, found: int, seen_before: int, left_out: dict[str, int], deferred: list[str]
+) -> JobRow:
+    """The folder is listed: workers may begin. A job without items is done."""
+    with writing(engine) as connection:
+        connection.execute(
+            update(job)
+            .where(job.c.id == job_id)
+            .values(found=found, seen_before=seen_before, left_out=left_out, deferred=deferred)
+        )
+        connection.execute(
+            update(job).where(job.c.id == job_id, job.c.state == JobState.LISTING).values(state=JobState.QUEUED)
+        )
+        settle_job(connection, job_id)
+        return read_job(connection, job_id)
+
+
+def begin_again(connection: Connection, job_id: int) -> None:
+    """Drop what a listing that died has written: the folder is listed anew, by this process."""
+    connection.execute(delete(item).where(item.c.job_id == job_id))
+    connection.execute(delete(batch).where(batch.c.job_id == job_id))
+    connection.execute(
+        update(job).where(job.c.id == job_id).values(listed=0, submitter=identity(), listing_at=now(connection))
+    )

@@ -1,0 +1,79 @@
+"""Bringing a database to the version of this program."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from db.engine import make_engine, shown, version_of, writing
+from db.schema import HEAD
+from oddlot.errors import DatabaseError
+
+_ADVISORY_LOCK = 0x0DD107
+
+
+def upgrade(url: str) -> tuple[str | None, str]:
+    """Run the migrations that are missing; returns the version before (None: empty) and after.
+
+    Two at once do no harm: the second waits and finds nothing to do. Raises DatabaseError.
+    """
+    engine = make_engine(url)
+    try:
+        with _alone(engine):
+            before = version_of(engine)
+            if before is not None and before > HEAD:
+                raise DatabaseError(
+                    f"the database {shown(engine.url)} is of version {before}, newer than {HEAD}: update Oddlot"
+                )
+            if before != HEAD:
+                _run(engine)
+            return before, HEAD
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise DatabaseError(f"the database {shown(engine.url)} cannot be upgraded: {reason}") from error
+    finally:
+        engine.dispose()
+
+
+def _run(engine: Engine) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            # Kept in the file from now on: readers and a writer do not wait for each other. Not inside a transaction.
+            connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr]
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    with writing(engine) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, HEAD)
+
+
+@contextmanager
+def _alone(engine: Engine) -> Iterator[None]:
+    """Only one process migrates at a time."""
+    if engine.dialect.name == "sqlite":
+        if not engine.url.database or engine.url.database == ":memory:":
+            yield
+            return
+        try:
+            lock = os.open(f"{engine.url.database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise DatabaseError(f"{engine.url.database} cannot be written: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+        return
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({_ADVISORY_LOCK})")
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql(f"SELECT pg_advisory_unlock({_ADVISORY_LOCK})")

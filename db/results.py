@@ -1,0 +1,88 @@
+"""What was found: rows of `flagged` and `results`, streamed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, Select, exists, select
+
+from db.engine import reading
+from db.schema import item, job, model, result, verdict
+from oddlot.words import ItemState
+
+CHUNK = 1000
+"""Rows that are held in memory at a time."""
+
+
+@dataclass(frozen=True)
+class ResultFilter:
+    """Which items; what is None (or False) does not filter. `since` is included, `until` is not; both aware."""
+
+    job_id: int | None = None
+    model: str | None = None
+    line: str | None = None
+    lot: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    min_score: float | None = None
+    state: ItemState | None = None
+    flagged_only: bool = False
+    unreviewed: bool = False
+    limit: int | None = None
+
+
+def iter_results(engine: Engine, wanted: ResultFilter) -> Iterator[dict[str, Any]]:
+    """Items as records: flagged ones by score, the highest first; all items in the order in which they were listed."""
+    with reading(engine) as connection:
+        # Closed also where the reader stops half way: a cursor of PostgreSQL's lives in the server.
+        with connection.execution_options(yield_per=CHUNK).execute(_query(wanted)) as rows:
+            for row in rows:
+                yield dict(row._mapping)
+
+
+def _query(wanted: ResultFilter) -> Select[Any]:
+    latest_verdict = (
+        select(verdict.c.verdict)
+        .where(verdict.c.item_id == item.c.id)
+        .order_by(verdict.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            item.c.id.label("item"), item.c.job_id.label("job"), item.c.path, item.c.state, result.c.raw_score,
+            result.c.score, result.c.p_value, result.c.flagged, item.c.error, item.c.note, job.c.line, job.c.lot,
+            model.c.name.label("model"), model.c.version, item.c.sha256, result.c.scored_at, job.c.night,
+            latest_verdict.label("verdict"),
+        )
+        .select_from(item)
+        .join(job, job.c.id == item.c.job_id)
+        .join(model, model.c.id == job.c.model_id)
+        .join(result, result.c.item_id == item.c.id, isouter=not wanted.flagged_only)
+    )  # fmt: skip
+    # On a table with an index for the flagged, the flagged ask that table.
+    job_id = result.c.job_id if wanted.flagged_only else item.c.job_id
+    line = result.c.line if wanted.flagged_only else job.c.line
+    if wanted.flagged_only:
+        query = query.where(result.c.flagged)
+    if wanted.job_id is not None:
+        query = query.where(job_id == wanted.job_id)
+    if wanted.model is not None:
+        query = query.where(model.c.name == wanted.model)
+    if wanted.line is not None:
+        query = query.where(line == wanted.line)
+    if wanted.lot is not None:
+        query = query.where(job.c.lot == wanted.lot)
+    if wanted.since is not None:
+        query = query.where(result.c.scored_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(result.c.scored_at < wanted.until)
+    if wanted.min_score is not None:
+        query = query.where(result.c.score >= wanted.min_score)
+    if wanted.state is not None:
+        query = query.where(item.c.state == wanted.state)
+    if wanted.unreviewed:
+        query = query.where(~exists().where(verdict.c.item_id == item.c.id))
+    order = [result.c.score.desc(), item.c.id] if wanted.flagged_only else [item.c.id]
+    return query.order_by(*order).limit(wanted.limit)

@@ -1,0 +1,237 @@
+"""The tables. A change here goes with a migration in `db/migrations/versions`; a test compares the two."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from db.types import FilePath, Json, Line, Moment, Word
+from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Verdict
+
+HEAD = "0001"
+"""The migration that this program needs; known here so that a query needs no Alembic."""
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "fk": "%(table_name)s_%(column_0_name)s_fkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+    }
+)
+
+# Only a column declared INTEGER is SQLite's own row number.
+Id = BigInteger().with_variant(Integer, "sqlite")
+
+model = Table(
+    "model",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("state", Word(ModelState), nullable=False),
+    Column("architecture", String(32), nullable=False),
+    Column("bundle_uri", FilePath, nullable=False),
+    Column("bundle_sha256", String(64), nullable=False),
+    Column("threshold", Double, nullable=False),
+    Column("false_alarms", Double, nullable=False),
+    Column("card", Json, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    # The version that was active when this one became it: where a rollback leads.
+    Column("previous_id", Id, ForeignKey("model.id")),
+    UniqueConstraint("name", "version"),
+)
+Index(
+    "model_active_key",
+    model.c.name,
+    unique=True,
+    sqlite_where=model.c.state == ModelState.ACTIVE,
+    postgresql_where=model.c.state == ModelState.ACTIVE,
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("model_id", Id, ForeignKey("model.id"), nullable=False),
+    Column("source", FilePath, nullable=False),
+    Column("line", Line),
+    Column("lot", Line, nullable=False),
+    Column("key", Line, unique=True),
+    Column("priority", Integer, nullable=False),
+    Column("recursive", Boolean, nullable=False),
+    Column("glob", Line),
+    Column("only_new", Boolean, nullable=False),
+    Column("state", Word(JobState), nullable=False),
+    Column("night", Date, nullable=False),
+    # Who lists the folder, and when it last said so: a listing that died can be taken up again.
+    Column("submitter", Line, nullable=False),
+    Column("listing_at", Moment, nullable=False),
+    Column("found", BigInteger, nullable=False),
+    Column("seen_before", BigInteger, nullable=False),
+    Column("left_out", Json, nullable=False),
+    Column("deferred", Json, nullable=False),
+    Column("listed", BigInteger, nullable=False),
+    # The completeness record, counted from the items when the job finishes.
+    Column("scored", BigInteger, nullable=False),
+    Column("flagged", BigInteger, nullable=False),
+    Column("unreadable", BigInteger, nullable=False),
+    Column("quarantined", BigInteger, nullable=False),
+    Column("cancelled", BigInteger, nullable=False),
+    # Why a night should not be believed, for the state `held`.
+    Column("validity", Json),
+    Column("error", Line),
+    Column("created_at", Moment, nullable=False),
+    Column("started_at", Moment),
+    Column("finished_at", Moment),
+)
+Index("job_state_idx", job.c.state)
+Index("job_model_id_idx", job.c.model_id)
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", Word(BatchState), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("fencing", BigInteger, nullable=False),
+    Column("owner", Line),
+    Column("lease_expires_at", Moment),
+    Column("waiting_since", Moment, nullable=False),
+    Column("published_at", Moment),
+    Column("error", Line),
+    # Where and by what the results were computed.
+    Column("host", Line),
+    Column("code_version", String(32)),
+    Column("finished_at", Moment),
+    UniqueConstraint("job_id", "number"),
+)
+_open = batch.c.state.in_([BatchState.WAITING, BatchState.LEASED])
+Index("batch_open_idx", batch.c.state, batch.c.job_id, sqlite_where=_open, postgresql_where=_open)
+
+item = Table(
+    "item",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("batch_id", Id, ForeignKey("batch.id"), nullable=False),
+    Column("path", FilePath, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("sha256", String(64)),
+    Column("state", Word(ItemState), nullable=False),
+    Column("error", Line),
+    Column("note", Line),
+    # In this order it also answers "has this path been seen?", for --only-new.
+    UniqueConstraint("path", "job_id"),
+)
+Index("item_job_id_state_idx", item.c.job_id, item.c.state)
+Index("item_batch_id_idx", item.c.batch_id)
+
+result = Table(
+    "result",
+    metadata,
+    Column("item_id", Id, ForeignKey("item.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("model_id", Id, ForeignKey("model.id"), nullable=False),
+    Column("raw_score", Double, nullable=False),
+    Column("score", Double, nullable=False),
+    Column("p_value", Double, nullable=False),
+    Column("flagged", Boolean, nullable=False),
+    Column("parts", Json, nullable=False),
+    Column("map_uri", FilePath),
+    Column("scored_at", Moment, nullable=False),
+    Column("night", Date, nullable=False),
+    Column("line", Line),
+)
+Index(
+    "result_flagged_job_idx", result.c.job_id, result.c.score,
+    sqlite_where=result.c.flagged, postgresql_where=result.c.flagged,
+)  # fmt: skip
+Index(
+    "result_flagged_night_idx", result.c.night, result.c.line, result.c.score,
+    sqlite_where=result.c.flagged, postgresql_where=result.c.flagged,
+)  # fmt: skip
+
+verdict = Table(
+    "verdict",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("item_id", Id, ForeignKey("item.id"), nullable=False),
+    Column("verdict", Word(Verdict), nullable=False),
+    Column("kind", Line),
+    Column("note", Line),
+    Column("reviewer", Line),
+    Column("at", Moment, nullable=False),
+)
+Index("verdict_item_id_idx", verdict.c.item_id)
+
+schedule = Table(
+    "schedule",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Line, nullable=False, unique=True),
+    Column("model_name", String(64), nullable=False),
+    Column("folder", FilePath, nullable=False),
+    Column("line", Line),
+    Column("at", String(5), nullable=False),
+    Column("time_zone", String(64), nullable=False),
+    Column("only_new", Boolean, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+schedule_run = Table(
+    "schedule_run",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("schedule_id", Id, ForeignKey("schedule.id", ondelete="CASCADE"), nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("job_id", Id, ForeignKey("job.id")),
+    Column("started_at", Moment, nullable=False),
+    UniqueConstraint("schedule_id", "due_at"),
+)
+
+fit = Table(
+    "fit",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("options", Json, nullable=False),
+    Column("state", Word(FitState), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("fencing", BigInteger, nullable=False),
+    Column("owner", Line),
+    Column("lease_expires_at", Moment),
+    Column("published_at", Moment),
+    Column("model_id", Id, ForeignKey("model.id")),
+    Column("error", Line),
+    Column("created_at", Moment, nullable=False),
+    Column("finished_at", Moment),
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("host", Line, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    # A worker that has not been seen by then counts as dead.
+    Column("alive_until", Moment, nullable=False),
+    Column("progress_at", Moment),
+)

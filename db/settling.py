@@ -1,0 +1,72 @@
+"""How a job ends: by counting in SQL, never by a counter in the queue."""
+
+from sqlalchemy import Connection, exists, select, update
+
+from db.engine import now
+from db.jobs import JobRow, count_items, read_job
+from db.schema import batch, item, job
+from oddlot.errors import NotFoundError
+from oddlot.words import OPEN_BATCH_STATES, BatchState, ItemState, JobState
+
+
+def lock_job(connection: Connection, job_id: int) -> JobState:
+    """Hold the job's row until the transaction ends, and say its state. Raises NotFoundError.
+
+    NO KEY UPDATE on PostgreSQL: rows that refer to the job can still be written beside it.
+    """
+    state: JobState | None = connection.execute(
+        select(job.c.state).where(job.c.id == job_id).with_for_update(key_share=True)
+    ).scalar()
+    if state is None:
+        raise NotFoundError(f"there is no job {job_id}: `oddlot jobs` lists them")
+    return state
+
+
+def settle_job(connection: Connection, job_id: int) -> JobRow | None:
+    """Finish the job if none of its batches is open any more; returns it where this call finished it.
+
+    The job's row is locked before the batches are looked at. So of two workers that close the last two batches at
+    the same moment, the second sees the first one's.
+    """
+    state = lock_job(connection, job_id)
+    still_open = exists().where(batch.c.job_id == job_id, batch.c.state.in_(OPEN_BATCH_STATES))
+    if state == JobState.LISTING or connection.execute(select(still_open)).scalar_one():
+        return None
+    if connection.execute(select(job.c.finished_at).where(job.c.id == job_id)).scalar() is not None:
+        return None
+    ended = JobState.DONE if state in (JobState.QUEUED, JobState.RUNNING) else state
+    counts = count_items(connection, job_id)
+    connection.execute(update(job).where(job.c.id == job_id).values(state=ended, finished_at=now(connection), **counts))
+    return read_job(connection, job_id)
+
+
+def close_waiting(connection: Connection, job_id: int) -> int:
+    """Close all waiting batches of a job that was cancelled or has failed; returns how many.
+
+    Their items become `cancelled`, or `quarantined` with the job's error where that is why it ended. Batches in a
+    worker's hands are left to end by themselves.
+    """
+    closed = (
+        connection.execute(
+            update(batch)
+            .where(
+                batch.c.job_id == job_id,
+                batch.c.state == BatchState.WAITING,
+                exists().where(job.c.id == job_id, job.c.state.in_([JobState.CANCELLED, JobState.FAILED])),
+            )
+            .values(state=BatchState.CANCELLED, finished_at=now(connection))
+            .returning(batch.c.id)
+        )
+        .scalars()
+        .all()
+    )
+    state, error = connection.execute(select(job.c.state, job.c.error).where(job.c.id == job_id)).one()
+    ended = ItemState.QUARANTINED if state == JobState.FAILED else ItemState.CANCELLED
+    reason = error if state == JobState.FAILED else "the job was cancelled"
+    for start in range(0, len(closed), 500):
+        connection.execute(
+            update(item)
+            .where(item.c.batch_id.in_(closed[start : start + 500]), item.c.state == ItemState.WAITING)
+            .values(state=ended, error=reason)
+        )
+    return len(closed)

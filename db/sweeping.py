@@ -1,0 +1,147 @@
+"""Putting back what nobody holds any more: the healing half of exactly-once."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Literal
+
+from sqlalchemy import Engine, and_, exists, func, not_, or_, select, update
+
+from db.batches import WORKED_ON
+from db.engine import now, reading, writing
+from db.listing import add_batches, next_number
+from db.schema import batch, item, job
+from db.settling import close_waiting, lock_job, settle_job
+from oddlot.words import OPEN_BATCH_STATES, BatchState, ItemState, JobState
+
+
+@dataclass
+class SweepReport:
+    """What one round did: batches put back, split, quarantined; jobs closed."""
+
+    put_back: int = 0
+    split: int = 0
+    quarantined: int = 0
+    closed: int = 0
+
+    @property
+    def anything(self) -> bool:
+        return any(self.as_dict().values())
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+def lease_owners(engine: Engine) -> list[str]:
+    """Everybody who holds a batch."""
+    with reading(engine) as connection:
+        held = select(batch.c.owner).where(batch.c.state == BatchState.LEASED).distinct()
+        return [owner for owner in connection.execute(held).scalars() if owner is not None]
+
+
+def expire_leases(engine: Engine, owner: str) -> int:
+    """End all leases of an owner who is known to be dead; returns how many."""
+    with writing(engine) as connection:
+        past = now(connection) - timedelta(seconds=1)
+        return connection.execute(
+            update(batch)
+            .where(batch.c.state == BatchState.LEASED, batch.c.owner == owner, batch.c.lease_expires_at > past)
+            .values(lease_expires_at=past)
+        ).rowcount
+
+
+def sweep(engine: Engine, *, max_attempts: int) -> SweepReport:
+    """One round. Any number of sweepers may run at once: each change is conditional on what it was decided on."""
+    report = SweepReport(put_back=_put_back_expired(engine))
+    with reading(engine) as connection:
+        worn_out = connection.execute(
+            select(batch.c.id).where(batch.c.state == BatchState.WAITING, batch.c.attempts >= max_attempts)
+        )
+        worn_out_ids = worn_out.scalars().all()
+    for batch_id in worn_out_ids:
+        match _split(engine, batch_id, max_attempts):
+            case "split":
+                report.split += 1
+            case "quarantined":
+                report.quarantined += 1
+    for job_id in _to_be_closed(engine):
+        with writing(engine) as connection:
+            close_waiting(connection, job_id)
+            report.closed += settle_job(connection, job_id) is not None
+    return report
+
+
+def _put_back_expired(engine: Engine) -> int:
+    with reading(engine) as connection:
+        over = and_(batch.c.state == BatchState.LEASED, batch.c.lease_expires_at <= now(connection))
+        if connection.execute(select(batch.c.id).where(over).limit(1)).scalar() is None:
+            return 0  # the usual case takes no write lock
+    with writing(engine) as connection:
+        moment = now(connection)
+        return connection.execute(
+            update(batch)
+            .where(batch.c.state == BatchState.LEASED, batch.c.lease_expires_at <= moment)
+            .values(
+                state=BatchState.WAITING, owner=None, lease_expires_at=None, published_at=None, waiting_since=moment,
+                error=func.coalesce(batch.c.error, "the worker died or fell silent"),
+            )
+        ).rowcount  # fmt: skip
+
+
+def _split(engine: Engine, batch_id: int, max_attempts: int) -> Literal["", "split", "quarantined"]:
+    """Make two batches of one that failed too often; quarantine the item of one that holds a single item."""
+    with writing(engine) as connection:
+        # Says also whether another sweeper, or a worker, was faster.
+        row = connection.execute(
+            update(batch)
+            .where(
+                batch.c.id == batch_id, batch.c.state == BatchState.WAITING, batch.c.attempts >= max_attempts,
+                exists().where(job.c.id == batch.c.job_id, job.c.state.in_(WORKED_ON)),
+            )
+            .values(state=BatchState.SPLIT, finished_at=now(connection))
+            .returning(batch.c.job_id, batch.c.error)
+        ).one_or_none()  # fmt: skip
+        if row is None:
+            return ""
+        ids = (
+            connection.execute(
+                select(item.c.id)
+                .where(item.c.batch_id == batch_id, item.c.state == ItemState.WAITING)
+                .order_by(item.c.id)
+            )
+            .scalars()
+            .all()
+        )
+        if len(ids) <= 1:
+            connection.execute(
+                update(item)
+                .where(item.c.id.in_(ids))
+                .values(state=ItemState.QUARANTINED, error=f"inspecting it failed each time, also alone: {row.error}")
+            )
+            settle_job(connection, row.job_id)
+            return "quarantined"
+        lock_job(connection, row.job_id)
+        first = next_number(connection, row.job_id)
+        # One attempt each for the halves, which are many; two for a picture alone, before it is given up.
+        half = len(ids) // 2
+        attempts = max(0, max_attempts - (1 if half > 1 else 2))
+        halves = add_batches(connection, row.job_id, range(first, first + 2), attempts=attempts, error=row.error)
+        for number, part in ((first, ids[:half]), (first + 1, ids[half:])):
+            for start in range(0, len(part), 500):
+                connection.execute(
+                    update(item).where(item.c.id.in_(part[start : start + 500])).values(batch_id=halves[number])
+                )
+        return "split"
+
+
+def _to_be_closed(engine: Engine) -> Sequence[int]:
+    """Jobs that ended before their time with batches still waiting, and open ones with no batch open.
+
+    Both are what a kill between two transactions leaves.
+    """
+    waiting = exists().where(batch.c.job_id == job.c.id, batch.c.state == BatchState.WAITING)
+    still_open = exists().where(batch.c.job_id == job.c.id, batch.c.state.in_(OPEN_BATCH_STATES))
+    left_waiting = and_(job.c.state.in_([JobState.CANCELLED, JobState.FAILED]), waiting)
+    unfinished = and_(job.c.finished_at.is_(None), job.c.state != JobState.LISTING, not_(still_open))
+    with reading(engine) as connection:
+        return connection.execute(select(job.c.id).where(or_(left_waiting, unfinished))).scalars().all()
