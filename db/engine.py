@@ -26,17 +26,21 @@ def open_database(url: str) -> Engine:
     engine = make_engine(url)
     try:
         version = version_of(engine)
-    except DBAPIError as error:
-        raise _unreachable(engine.url, error) from error
-    if version is None:
-        from db import migrate
+        if version is None:
+            from db import migrate
 
-        migrate.upgrade(url)
-    elif version != HEAD:
-        known = version < HEAD
-        advice = "bring it up to date with `oddlot db upgrade`" if known else "a newer Oddlot wrote it: update this one"
-        raise DatabaseError(f"the database {shown(engine.url)} is of version {version}, not {HEAD}: {advice}")
-    return engine
+            migrate.upgrade(url)
+        elif version != HEAD:
+            older = version < HEAD
+            advice = "bring it up to date with `oddlot db upgrade`" if older else "a newer Oddlot wrote it: update this"
+            raise DatabaseError(f"the database {shown(engine.url)} is of version {version}, not {HEAD}: {advice}")
+        return engine
+    except DBAPIError as error:
+        engine.dispose()
+        raise _unreachable(engine.url, error) from error
+    except BaseException:
+        engine.dispose()
+        raise
 
 
 def make_engine(url: str) -> Engine:

@@ -34,11 +34,11 @@ class ResultFilter:
 
 def iter_results(engine: Engine, wanted: ResultFilter) -> Iterator[dict[str, Any]]:
     """Items as records: flagged ones by score, the highest first; all items in the order in which they were listed."""
-    with reading(engine) as connection:
-        # Closed also where the reader stops half way: a cursor of PostgreSQL's lives in the server.
-        with connection.execution_options(yield_per=CHUNK).execute(_query(wanted)) as rows:
-            for row in rows:
-                yield dict(row._mapping)
+    query = _query(wanted)
+    # The cursor is closed also where the reader stops half way: one of PostgreSQL's lives in the server.
+    with reading(engine) as connection, connection.execution_options(yield_per=CHUNK).execute(query) as rows:
+        for row in rows:
+            yield dict(row._mapping)
 
 
 def _query(wanted: ResultFilter) -> Select[Any]:
