@@ -7,6 +7,7 @@ import stat
 import struct
 import zlib
 from dataclasses import dataclass
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -17,8 +18,17 @@ from oddlot.errors import UnreadablePicture
 Image.MAX_IMAGE_PIXELS = None
 ImageFile.LOAD_TRUNCATED_IMAGES = False
 
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "DIB", "TIFF", "WEBP", "PPM")
+# Names of Pillow's readers, not of all its formats: MPO, for one, comes through JPEG and has no reader of its own.
+FORMATS = ("JPEG", "PNG", "BMP", "DIB", "TIFF", "WEBP", "PPM")
+SIGNATURES = {
+    b"\xff\xd8\xff": "JPEG", b"\x89PNG": "PNG", b"II*\0": "TIFF", b"MM\0*": "TIFF", b"II+\0": "TIFF", b"MM\0+": "TIFF",
+    b"BM": "BMP", b"RIFF": "WebP",
+}  # fmt: skip
+"""First bytes of a file that was meant to be of a known format, for the reason that a person reads."""
 ORIENTATION = 0x0112
+PLANAR, BITS = 284, 258
+CUT_BY_PILLOW = ("RGB;16", "RGBA;16", "RGBX;16", "LA;16")
+"""Raw modes that Pillow cuts to 8 bit: OpenCV reads these."""
 DRAFT_RATIO = 8
 """A JPEG is decoded at a reduced size only where it is so many times larger than the target on its shorter side:
 on smaller ones the cheaper filter would move single pixels."""
@@ -26,7 +36,11 @@ on smaller ones the cheaper filter would move single pixels."""
 
 @dataclass(frozen=True)
 class Decoded:
-    """`pixels` is (height, width) or (height, width, 3), uint8, uint16 or float32, 0..`full_scale`."""
+    """`pixels` is (height, width) or (height, width, 3), uint8, uint16 or float32; `full_scale` is the value of white.
+
+    Only float32 pixels may be larger than that. `width` and `height` are of the picture before it is turned, but for
+    TIFF, where they are of the turned one; `note` says what a person should know, or is None.
+    """
 
     pixels: np.ndarray
     full_scale: float
@@ -40,21 +54,13 @@ def read_bytes(
 ) -> tuple[bytes, str]:
     """The whole file and its SHA-256, read once. Raises UnreadablePicture.
 
-    `root`: links must not lead out of that folder. `expected`: size in bytes and mtime in ns when it was listed.
+    `root`: an absolute folder without links in its own path; links must not lead out of it.
+    `expected`: size in bytes and mtime in ns when it was listed.
     """
     if root is not None and not _inside(os.path.realpath(path), root):
         raise UnreadablePicture("the link leads out of the submitted folder")
-    try:
-        # Without O_NONBLOCK a pipe that took the file's place would be waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        raise UnreadablePicture("the file is not there any more") from None
-    except OSError as error:
-        raise UnreadablePicture(f"cannot be opened: {error.strerror}") from None
-    with open(descriptor, "rb") as stream:
-        before = os.fstat(descriptor)
-        if not stat.S_ISREG(before.st_mode):
-            raise UnreadablePicture("not a regular file")
+    with _open(path) as stream:
+        before = os.fstat(stream.fileno())
         if expected is not None and (before.st_size, before.st_mtime_ns) != expected:
             raise UnreadablePicture("the file changed after it was listed; the next run inspects it")
         if before.st_size == 0:
@@ -65,10 +71,26 @@ def read_bytes(
             data = stream.read()
         except OSError as error:
             raise UnreadablePicture(f"cannot be read: {error.strerror}") from None
-        after = os.fstat(descriptor)
+        after = os.fstat(stream.fileno())
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns) or len(data) != after.st_size:
         raise UnreadablePicture("the file changed while it was read; the next run inspects it")
     return data, hashlib.sha256(data).hexdigest()
+
+
+def _open(path: str) -> BinaryIO:
+    try:
+        # Without O_NONBLOCK a pipe that took the file's place would be waited for.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if os.path.islink(path):
+            raise UnreadablePicture("the link leads to a file that is not there") from None
+        raise UnreadablePicture("the file is not there any more") from None
+    except OSError as error:
+        raise UnreadablePicture(f"cannot be opened: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnreadablePicture("not a regular file, but a folder, a pipe or a device")
+    return open(descriptor, "rb")
 
 
 def _inside(path: str, root: str) -> bool:
@@ -84,10 +106,13 @@ def decode(data: bytes, *, max_pixels: int, target: int | None = None) -> Decode
     except MemoryError:
         raise
     except UnidentifiedImageError:
-        raise UnreadablePicture("not a picture of a known format") from None
+        for signature, name in SIGNATURES.items():
+            if data.startswith(signature):
+                raise UnreadablePicture(f"{name} with a damaged header, or of a kind that is not supported") from None
+        raise UnreadablePicture("not a picture of a known format (JPEG, PNG, BMP, TIFF, WebP, PNM)") from None
     except (
         OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError,
-        EOFError, NotImplementedError, RuntimeError, struct.error, zlib.error, RecursionError,
+        AssertionError, EOFError, NotImplementedError, RuntimeError, struct.error, zlib.error, RecursionError,
         Image.DecompressionBombError,
     ) as error:  # fmt: skip
         # Decoders meet damaged files in many ways; none may stop a batch.
@@ -106,83 +131,117 @@ def _decode(data: bytes, max_pixels: int, target: int | None) -> Decoded:
             raise UnreadablePicture(
                 f"{width} x {height} pixels by its header, more than the limit of {max_pixels}: not decoded"
             )
-        note = None
-        if picture.format == "TIFF" and getattr(picture, "n_frames", 1) > 1:
-            note = f"multi-page TIFF with {picture.n_frames} pages: the first was inspected"
-        orientation = picture.getexif().get(ORIENTATION, 1)
-        if _keeps_sixteen_bit_colour(picture):
-            # Pillow would cut these to 8 bit.
-            return Decoded(_turned(_sixteen_bit_colour(data), orientation), 65535.0, width, height, note)
-        if target is not None and picture.format == "JPEG" and min(width, height) >= DRAFT_RATIO * target:
-            picture.draft(None, (2 * target, 2 * target))
-        picture.load()
-        pixels, full_scale, scaled = _pixels(picture)
-        notes = "; ".join(text for text in (note, scaled) if text) or None
-        return Decoded(_turned(pixels, orientation), full_scale, width, height, notes)
+        pages = _pages(picture)
+        # Before anything is decoded, metadata too: Pillow knows the depth of the file only until then.
+        raw_mode = _raw_mode(picture)
+        if raw_mode.startswith(CUT_BY_PILLOW):
+            pixels, full_scale, scaled = _sixteen_bit(data, gray=raw_mode.startswith("LA")), 65535.0, None
+            # OpenCV turns a TIFF, but not a PNG.
+            orientation = 1 if picture.format == "TIFF" else picture.getexif().get(ORIENTATION, 1)
+        else:
+            if target is not None and picture.format in ("JPEG", "MPO") and min(width, height) >= DRAFT_RATIO * target:
+                picture.draft(None, (2 * target, 2 * target))
+            picture.load()
+            pixels, full_scale, scaled = _pixels(picture)
+            # After loading: Pillow turns a TIFF while it loads it, and from then on says 1.
+            orientation = picture.getexif().get(ORIENTATION, 1)
+        note = "; ".join(text for text in (pages, scaled) if text) or None
+        return Decoded(_turned(pixels, orientation), full_scale, width, height, note)
+
+
+def _pages(picture: Image.Image) -> str | None:
+    # Not MPO: the second picture of a camera's or telephone's file is a preview.
+    count = getattr(picture, "n_frames", 1) if picture.format in ("TIFF", "PNG", "WEBP") else 1
+    if count == 1:
+        return None
+    if picture.format == "TIFF":
+        return f"multi-page TIFF with {count} pages: the first was inspected"
+    return f"animation with {count} pictures: the first was inspected"
 
 
 def _pixels(picture: Image.Image) -> tuple[np.ndarray, float, str | None]:
-    """Pixels at full depth, the value of white, and a word where a scale had to be assumed."""
-    mode = picture.mode
+    """Pixels at full depth, the value of white, and a word where something had to be assumed."""
+    mode, note = picture.mode, None
     if mode.startswith("I;16"):
         return np.asarray(picture).astype(np.uint16), 65535.0, None
     if mode in ("I", "F"):
-        return _wide_range(np.asarray(picture))
+        return _wide_range(np.asarray(picture), mode)
     if mode == "P" or mode == "PA":
         picture = picture.convert("RGBA" if "transparency" in picture.info or mode == "PA" else "RGB")
     if picture.mode in ("LA", "RGBA", "La", "RGBa"):
-        picture = _over_black(picture)
+        picture, note = _over_black(picture)
     if picture.mode not in ("L", "RGB"):
         picture = picture.convert("L" if picture.mode == "1" else "RGB")
-    return np.asarray(picture), 255.0, None
+    return np.asarray(picture), 255.0, note
 
 
-def _wide_range(pixels: np.ndarray) -> tuple[np.ndarray, float, str | None]:
-    """32-bit pictures name no white: 0..1 is taken as it is, else the smallest usual full scale that holds them."""
+def _wide_range(pixels: np.ndarray, mode: str) -> tuple[np.ndarray, float, str | None]:
+    """32-bit pixels name no white. It is the same for all pictures, never guessed from one: the model's window fits."""
     pixels = pixels.astype(np.float32)
     if not np.isfinite(pixels).all():
         raise UnreadablePicture("some pixels are not finite numbers")
     if pixels.min() < 0:
-        raise UnreadablePicture("some pixels are negative: a picture has values from 0 up")
-    largest = float(pixels.max())
-    for full_scale in (1.0, 255.0, 65535.0, 4294967295.0):
-        if largest <= full_scale:
-            scaled = pixels * np.float32(65535.0 / full_scale)
-            return scaled, 65535.0, f"32-bit pixels, taken as 0 to {full_scale:.0f}"
-    raise UnreadablePicture("pixel values beyond 32 bit")
+        raise UnreadablePicture("some pixels are negative, or beyond 31 bit: a picture has values from 0 up")
+    return (pixels, 65535.0, None) if mode == "I" else (pixels, 1.0, "pixels are fractions: 1.0 was taken as white")
 
 
-def _over_black(picture: Image.Image) -> Image.Image:
+def _over_black(picture: Image.Image) -> tuple[Image.Image, str | None]:
     mode = "L" if picture.mode in ("LA", "La") else "RGB"
     picture = picture.convert("LA" if mode == "L" else "RGBA")
     alpha = picture.getchannel("A")
     opaque = picture.convert(mode)
     if alpha.getextrema() == (255, 255):
-        return opaque
+        return opaque, None
+    if alpha.getextrema() == (0, 0):
+        # Some cameras write 32-bit BMP and leave the fourth byte zero.
+        return opaque, "transparent everywhere: transparency was ignored"
     black = Image.new(mode, picture.size)
     black.paste(opaque, mask=alpha)
-    return black
+    return black, None
 
 
-def _keeps_sixteen_bit_colour(picture: Image.Image) -> bool:
-    if picture.format not in ("PNG", "TIFF") or not getattr(picture, "tile", None):
-        return False
-    arguments = picture.tile[0][3]
+def _raw_mode(picture: Image.Image) -> str:
+    """How the file stores its pixels, in Pillow's words. Raises UnreadablePicture for what would be read wrongly."""
+    tile = getattr(picture, "tile", None)
+    arguments = tile[0][3] if tile else ""
     raw_mode = arguments[0] if isinstance(arguments, tuple) else arguments
-    return isinstance(raw_mode, str) and raw_mode.startswith(("RGB;16", "RGBA;16", "RGBX;16"))
+    if picture.format == "TIFF":
+        tags = picture.tag_v2  # type: ignore[attr-defined]
+        bits = tags.get(BITS, (1,))
+        if tags.get(PLANAR, 1) == 2 and len(bits) > 1 and max(bits) > 8:
+            raise UnreadablePicture("16-bit TIFF with each colour stored apart is not supported")
+    if picture.format == "PPM" and picture.mode == "RGB" and isinstance(arguments, tuple) and arguments[1] > 255:
+        raise UnreadablePicture("16-bit colour PNM is not supported: PNG and TIFF are")
+    return raw_mode if isinstance(raw_mode, str) else ""
 
 
-def _sixteen_bit_colour(data: bytes) -> np.ndarray:
+def _sixteen_bit(data: bytes, *, gray: bool) -> np.ndarray:
+    """(height, width, 3), or (height, width) where `gray`; uint16, over black where it is transparent."""
     import cv2
 
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if data.startswith(b"\x89PNG"):
+        _check_chunks(data)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise UnreadablePicture(f"damaged or truncated: {_plain(error)}") from None
     if pixels is None or pixels.ndim != 3 or pixels.dtype != np.uint16:
-        raise UnreadablePicture("damaged or truncated: the 16-bit colour picture cannot be decoded")
-    colour = pixels[:, :, 2::-1]
+        raise UnreadablePicture("damaged or truncated: the 16-bit pixels cannot be decoded")
+    colour = pixels[:, :, 0] if gray else pixels[:, :, 2::-1]
     if pixels.shape[2] == 4 and int(pixels[:, :, 3].min()) < 65535:
-        alpha = pixels[:, :, 3:].astype(np.float32) / 65535
-        return np.rint(colour * alpha).astype(np.uint16)
+        alpha = pixels[:, :, 3].astype(np.float32) / 65535
+        return np.rint(colour * (alpha if gray else alpha[:, :, np.newaxis])).astype(np.uint16)
     return np.ascontiguousarray(colour)
+
+
+def _check_chunks(data: bytes) -> None:
+    """Raises UnreadablePicture where a PNG chunk is longer than the file: OpenCV would take up to 4 GB for it."""
+    at, kind = 8, b""
+    while kind != b"IEND":
+        kind = data[at + 4 : at + 8]
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+        if at > len(data):
+            raise UnreadablePicture("damaged or truncated: the PNG ends in the middle of its data")
 
 
 def _turned(pixels: np.ndarray, orientation: object) -> np.ndarray:

@@ -46,7 +46,7 @@ def list_folder(
     Memory grows with the largest single folder, not with the whole. Files younger than `settle_seconds` come last,
     if by then they have not changed. Raises OddlotError where the folder is missing or may not be read.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # Path.is_dir raises where a folder above may not be entered
         raise OddlotError(f"{folder} is not a folder: give the folder that holds the pictures")
     young: list[FoundFile] = []
     for found in _walk(str(folder.absolute()), report, recursive, glob):
@@ -105,11 +105,12 @@ def _look(entry: "os.DirEntry[str]", report: ListingReport, glob: str | None) ->
         return None
     try:
         status = entry.stat()
-    except OSError:
-        if entry.is_symlink():  # a link to nowhere is listed: the reader says what is wrong with it
-            return FoundFile(entry.path, 0, 0)
-        report.leave_out("file that vanished while it was listed")
-        return None
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not entry.is_symlink():
+            report.leave_out("file that vanished while it was listed")
+            return None
+        # A link to nowhere, or a folder that shows names and lets nobody in: the reader says what is wrong with it.
+        return FoundFile(entry.path, 0, 0)
     if stat.S_ISDIR(status.st_mode):
         report.leave_out("link to a folder, not followed")
         return None

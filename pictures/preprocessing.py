@@ -1,5 +1,6 @@
 """How a picture becomes an array: chosen once at training, fixed from then on, part of the model."""
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -22,7 +23,8 @@ WINDOW_MARGIN = 0.25
 class Preprocessing:
     """Every picture becomes (size, size, channels); uint8 where `depth` is 8, float32 in 0..255 where it is 16.
 
-    `window` is a part of the full scale, 0..1, that is stretched to 0..255; values outside are clipped.
+    `window` is a range, in shares of the full scale, that is stretched to 0..255; values outside are clipped. It goes
+    beyond 1 only for files of 32-bit pixels, which know no full scale.
     """
 
     size: int
@@ -43,7 +45,8 @@ class Preprocessing:
         numbers = isinstance(window, list) and len(window) == 2 and all(type(v) in (int, float) for v in window)
         if (
             type(size) is not int or not 8 <= size <= 4096 or type(channels) is not int or channels not in (1, 3)
-            or type(depth) is not int or depth not in (8, 16) or not numbers or not 0 <= window[0] < window[1] <= 1
+            or type(depth) is not int or depth not in (8, 16)
+            or not numbers or not 0 <= window[0] < window[1] < math.inf
         ):  # fmt: skip
             raise BundleError("preprocessing.json holds a value out of its range")
         return cls(size, channels, depth, (float(window[0]), float(window[1])))
@@ -69,12 +72,13 @@ def choose_preprocessing(
             signed = pixels.astype(np.float32)
             spread = np.abs(signed - signed.mean(axis=2, keepdims=True)).mean() / decoded.full_scale * 255
             gray = bool(spread <= GRAY_TOLERANCE)
-        deep = deep or decoded.full_scale > 255
+        deep = deep or pixels.dtype != np.uint8
         low, high = np.quantile(pixels[::2, ::2], [0.0001, 0.9999]) / decoded.full_scale
         lows.append(float(low))
         highs.append(float(high))
     window = (0.0, 1.0)
     if deep and max(highs) > min(lows):
         margin = WINDOW_MARGIN * (max(highs) - min(lows))
-        window = (max(0.0, min(lows) - margin), min(1.0, max(highs) + margin))
+        ceiling = 1.0 if max(highs) <= 1.0 else math.inf
+        window = (max(0.0, min(lows) - margin), min(ceiling, max(highs) + margin))
     return Preprocessing(size, 1 if gray else 3, 16 if deep else 8, window)
