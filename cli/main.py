@@ -1,5 +1,6 @@
 """`oddlot`: all commands, and the one place where an error becomes a line and an exit code."""
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -47,6 +48,10 @@ demo.register(app)
 
 def main() -> None:
     """Entry point of the `oddlot` command: exit 0 on success, 1 on an error of ours, 2 on wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        # File names may hold bytes that are no text. Written as \udcXX they are valid in JSON, too.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = app(standalone_mode=False)
     except OddlotError as error:

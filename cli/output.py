@@ -71,7 +71,7 @@ def write_rows(
         return _write_parquet(rows, columns, output)
     if kind is Format.TABLE:
         return _write_table(rows, table_columns, output, table_limit, title)
-    stream = output.open("w", encoding="utf-8", newline="") if output else sys.stdout
+    stream = output.open("w", encoding="utf-8", errors="backslashreplace", newline="") if output else sys.stdout
     try:
         return _write_csv(rows, columns, stream) if kind is Format.CSV else _write_json(rows, columns, stream)
     finally:

@@ -41,7 +41,7 @@ def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
 
 def available_cores() -> int:
     """Cores that this process may run on."""
-    if sys.platform == "linux":
+    if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 

@@ -43,7 +43,8 @@ def list_folder(
 ) -> Iterator[FoundFile]:
     """Yield every file below `folder` once, folder by folder, by name; fills `report` on the way.
 
-    Memory grows with the largest single folder, not with the whole. Files younger than `settle_seconds` come last,
+    `glob` is matched against the name, whatever its case. Memory grows with the largest single folder, not with the
+    whole. Files younger than `settle_seconds` come last,
     if by then they have not changed. Raises OddlotError where the folder is missing or may not be read.
     """
     if not os.path.isdir(folder):  # Path.is_dir raises where a folder above may not be entered
@@ -100,7 +101,7 @@ def _look(entry: "os.DirEntry[str]", report: ListingReport, glob: str | None) ->
     if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
         report.leave_out("hidden or system file")
         return None
-    if glob is not None and not fnmatch.fnmatchcase(entry.name, glob):
+    if glob is not None and not fnmatch.fnmatchcase(entry.name.lower(), glob.lower()):
         report.leave_out(f"name does not match {glob}")
         return None
     try:

@@ -106,10 +106,10 @@ def test_a_folder_given_with_dots_is_the_folder_that_they_mean(tmp_path):
 
 
 def test_sub_folders_and_other_names_are_left_out_on_demand(tmp_path):
-    for name in ("a.png", "b.txt", "sub/c.png"):
+    for name in ("B.PNG", "a.png", "b.txt", "sub/c.png"):
         put(tmp_path / name)
     names, report = listed(tmp_path, recursive=False, glob="*.png")
-    assert names == ["a.png"]
+    assert names == ["B.PNG", "a.png"]
     assert report.left_out == {"name does not match *.png": 1, "sub-folder, not looked into": 1}
 
 
