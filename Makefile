@@ -20,8 +20,11 @@ setup: $(READY) ## make the virtual environment, nothing else
 $(READY): requirements/develop.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' \
 	  || { echo "make: Python 3.11 to 3.13 is needed; name one with make PYTHON=python3.11"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) \
-	  || { echo "make: no virtual environment could be made; on Debian: apt-get install python3-venv"; exit 1; }
+	@# Debian splits venv off from Python: fetched where we may, else said what to install.
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y python3-venv; } \
+	  || { echo "make: Python's venv module is missing; on Debian: sudo apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/develop.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $(READY)

@@ -35,6 +35,9 @@ def fit(
         ),
     ] = None,
     architecture: Annotated[str, typer.Option(help="paper (GANomaly as published) or article (small).")] = "paper",
+    score: Annotated[
+        str, typer.Option(help="latent (the paper's score) or residual (largest difference from what was expected).")
+    ] = "latent",
     epochs: Annotated[
         int | None, typer.Option(help="Rounds over the pictures; left out: until it stops learning.")
     ] = None,
@@ -54,7 +57,8 @@ def fit(
     options = FitOptions(
         name=name, good_dir=str(good_dir.expanduser().absolute()),
         defects_dir=str(defects.expanduser().absolute()) if defects else None,
-        size=size, architecture=architecture, false_alarms=false_alarms, epochs=epochs, minutes=minutes, seed=seed,
+        size=size, architecture=architecture, score=score, false_alarms=false_alarms, epochs=epochs, minutes=minutes,
+        seed=seed,
     )  # fmt: skip
     session = open_session()
     if queue:
@@ -111,7 +115,6 @@ def _enqueue(session: Session, options: "FitOptions", as_json: bool) -> None:
     from dataclasses import asdict
 
     from db import fits
-
     from trainer.fit import check_options
     from worker import submission
 

@@ -60,7 +60,7 @@ def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
         return
     card = row.card
     pictures, training, preprocessing = card["pictures"], card["training"], card["preprocessing"]
-    say(f"{row.name} version {row.version} ({row.state}), architecture {row.architecture}")
+    say(f"{row.name} version {row.version} ({row.state}): {row.architecture} network, {card['options']['score']} score")
     say(f"learnt from {pictures['training']} pictures; {pictures['validation']} validated, "
         f"{pictures['calibration']} calibrated; {pictures['refused']} files were not readable")  # fmt: skip
     colour = "colour" if preprocessing["channels"] == 3 else "gray"
@@ -96,7 +96,6 @@ def rollback(name: Name, as_json: AsJson = False) -> None:
 def export(name: Name, file: Annotated[Path, typer.Argument(help="File to write.")], version: Version = None) -> None:
     """Write the bundle of a model as one file, to carry it to another plant."""
     from db import models as rows
-
     from ganomaly.transport import export_bundle
 
     session = open_session()
@@ -115,7 +114,6 @@ def import_(
     import os
 
     from db import models as rows
-
     from ganomaly.bundle import open_bundle
     from ganomaly.transport import import_bundle
 

@@ -1,12 +1,13 @@
 """Which network, and how it is trained: plain frozen values that travel in the bundle."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from oddlot.errors import BundleError, TrainingError
 
 SMALLEST_SIZE, LARGEST_SIZE, SIZE_STEP = 32, 256, 16
 ARCHITECTURES = ("paper", "article")
+SCORES = ("latent", "residual")
 
 
 @dataclass(frozen=True)
@@ -14,8 +15,9 @@ class Config:
     """GANomaly's configuration.
 
     `size` in pixels and `channels` (1 or 3) are those of the pictures; `latent` is the length of z; `width` the
-    number of filters next to the picture. `score_norm` is how the latent residual becomes the raw score: "l1", the
-    mean of absolute differences, or "squares", the sum of squared ones.
+    number of filters next to the picture. `score` says what the raw score is: "latent", the paper's, the distance of
+    the two latents, where `score_norm` is "l1" for the mean of absolute differences or "squares" for the sum of squared
+    ones; or "residual", the largest difference between picture and reconstruction at any place.
     """
 
     architecture: str
@@ -30,6 +32,7 @@ class Config:
     beta_1: float
     batch_size: int
     score_norm: str
+    score: str = "latent"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -50,7 +53,7 @@ class Config:
         if (
             config.architecture not in ARCHITECTURES or config.channels not in (1, 3)
             or not 1 <= config.latent <= 4096 or not 1 <= config.width <= 1024
-            or config.score_norm not in ("l1", "squares")
+            or config.score_norm not in ("l1", "squares") or config.score not in SCORES
         ):  # fmt: skip
             raise BundleError("network.json describes a network that this program does not have")
         return config
@@ -74,13 +77,18 @@ def article(size: int, channels: int) -> Config:
     )  # fmt: skip
 
 
-def config_for(architecture: str, size: int, channels: int) -> Config:
-    """The configuration called `architecture`. Raises TrainingError for one that is not there or a wrong size."""
+def config_for(architecture: str, size: int, channels: int, score: str = "latent") -> Config:
+    """The configuration called `architecture`, with that score.
+
+    Raises TrainingError for one that is not there or a wrong size.
+    """
     makers = {"paper": paper, "article": article}
     if architecture not in makers:
         raise TrainingError(f"there is no architecture {architecture!r}: choose one of {', '.join(makers)}")
+    if score not in SCORES:
+        raise TrainingError(f"there is no score {score!r}: choose one of {', '.join(SCORES)}")
     check_size(size)
-    return makers[architecture](size, channels)
+    return replace(makers[architecture](size, channels), score=score)
 
 
 def check_size(size: int) -> None:

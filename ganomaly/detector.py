@@ -22,8 +22,9 @@ _PARTS = ("encoder", "decoder", "second_encoder")
 
 @dataclass(frozen=True)
 class Scores:
-    """Of n pictures: `raw` float64 (n,), the raw score; `parts` float64 (n,) each, the residuals it may be made of,
-    with the paper's latent score as `latent`; `maps` float32 (n, size, size), the residual by place, or None."""
+    """Of n pictures: `raw` float64 (n,), the raw score; `parts` float64 (n,) each, what it may be: `latent`, the
+    paper's score, and mean and maximum over places of the difference between picture and reconstruction, `contextual`
+    and `residual`; `maps` float32 (n, size, size), that difference by place in 0..2, or None."""
 
     raw: np.ndarray
     parts: dict[str, np.ndarray]
@@ -86,28 +87,33 @@ class Detector:
         if pictures.shape[1:] != shape:
             raise ValueError(f"pictures are {pictures.shape[1:]}, the network takes {shape}")
         n = len(pictures)
-        latent, contextual = np.zeros(n), np.zeros(n)
-        residual = np.zeros((n, *shape[:2]), np.float32) if maps else None
+        parts = {name: np.zeros(n) for name in ("latent", "contextual", "residual")}
+        residual_maps = np.zeros((n, *shape[:2]), np.float32) if maps else None
         batch = np.zeros((SCORING_BATCH, *shape), np.float32)
         for start in range(0, n, SCORING_BATCH):
             count = min(SCORING_BATCH, n - start)
             batch[:count] = pictures[start : start + count]
             batch[count:] = 0
-            batch_latent, batch_contextual, batch_maps = self._traced(batch)
-            latent[start : start + count] = batch_latent[:count]
-            contextual[start : start + count] = batch_contextual[:count]
-            if residual is not None:
-                residual[start : start + count] = batch_maps[:count]
-        return Scores(latent, {"latent": latent, "contextual": contextual}, residual)
+            scored, by_place = self._traced(batch)
+            for name, part in parts.items():
+                part[start : start + count] = scored[name][:count]
+            if residual_maps is not None:
+                residual_maps[start : start + count] = by_place[:count]
+        return Scores(parts[self.config.score], parts, residual_maps)
 
-    def _score_batch(self, pictures: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def _score_batch(self, pictures: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         real = to_network(pictures)
         latent = self._networks["encoder"](real, training=False)
         fake = self._networks["decoder"](latent, training=False)
         difference = latent - self._networks["second_encoder"](fake, training=False)
         if self.config.score_norm == "squares":
-            raw = tf.reduce_sum(tf.square(difference), axis=1)
+            distance = tf.reduce_sum(tf.square(difference), axis=1)
         else:
-            raw = tf.reduce_mean(tf.abs(difference), axis=1)
+            distance = tf.reduce_mean(tf.abs(difference), axis=1)
         by_place = tf.reduce_mean(tf.abs(real - fake), axis=3)
-        return raw, tf.reduce_mean(by_place, axis=(1, 2)), by_place
+        parts = {
+            "latent": distance,
+            "contextual": tf.reduce_mean(by_place, axis=(1, 2)),
+            "residual": tf.reduce_max(by_place, axis=(1, 2)),
+        }
+        return parts, by_place

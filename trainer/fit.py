@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from db import models
-from db.models import ModelRow
 from sqlalchemy import Engine
 
 import oddlot
+from db import models
+from db.models import ModelRow
 from oddlot.errors import TrainingError
 from oddlot.settings import Settings
 from pictures.preprocessing import choose_preprocessing
@@ -51,6 +51,7 @@ class FitOptions:
     defects_dir: str | None = None
     size: int = DEFAULT_SIZE
     architecture: str = "paper"
+    score: str = "latent"
     false_alarms: float | None = None
     epochs: int | None = None
     minutes: float | None = None
@@ -90,7 +91,7 @@ def check_options(options: FitOptions) -> None:
         raise TrainingError(
             f"{options.name!r} cannot be the name of a model: use up to 64 letters, digits, '.', '_' and '-'"
         )
-    config_for(options.architecture, options.size, 1)
+    config_for(options.architecture, options.size, 1, options.score)
     if options.false_alarms is not None and not 0 < options.false_alarms < 1:
         raise TrainingError(f"--false-alarms must lie between 0 and 1, not {options.false_alarms:g}")
     if options.epochs is not None and options.epochs < 1:
@@ -134,7 +135,7 @@ def fit(
     from ganomaly.training import train
 
     set_threads(threads)
-    config = config_for(options.architecture, options.size, preprocessing.channels)
+    config = config_for(options.architecture, options.size, preprocessing.channels, options.score)
     progress.say(
         f"training on {len(parts.train)} pictures of {options.size}x{options.size}, "
         f"{'colour' if preprocessing.channels == 3 else 'gray'}; {len(parts.validation)} validate, "

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import Celery, signals
 
+from oddlot.errors import BrokerError
 from oddlot.processes import available_cores
 from oddlot.queue import INSPECT_QUEUE, celery_settings
 from oddlot.settings import load_settings
@@ -31,7 +32,11 @@ app.steps["worker"].add(supervision.SweeperStep)
 def _start_embedded_broker(**_: Any) -> None:
     settings = load_settings()
     if settings.embedded_broker:
-        broker.ensure_broker(settings)  # held until this process ends
+        try:
+            broker.ensure_broker(settings)  # held until this process ends
+        except BrokerError as error:
+            # Celery logs other exceptions of its signals and goes on: to wait for a queue that nobody starts.
+            raise SystemExit(f"oddlot: {error}") from error
 
 
 @signals.setup_logging.connect(weak=False)

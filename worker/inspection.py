@@ -1,23 +1,26 @@
 """One batch, from claim to results: read, score, write; at least once executed, exactly once recorded."""
 
+import contextlib
 import os
 import socket
+import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
 from sqlalchemy import Engine
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 import oddlot
 from db import batches, endings, jobs, models, workers
 from oddlot.errors import BundleError, LateResult, UnreadablePicture
 from oddlot.processes import identity
 from oddlot.settings import Settings
-from oddlot.words import FINISHED_JOB_STATES, ItemState
-from pictures.preprocessing import Preprocessing
+from oddlot.words import ItemState
 from pictures.reading import Picture, read_picture
 from worker import scoring_process
 
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+DATABASE_AWAY = (OperationalError, InterfaceError)
+"""What SQLAlchemy raises where a database does not answer, is full or is locked by others for too long."""
+
 CHILD_SILENCE = 3600.0
 """Seconds without a finished batch after which a child is not shown any more: it may just have nothing to do."""
 
@@ -33,71 +39,122 @@ CHILD_SILENCE = 3600.0
 def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) -> None:
     """Claim the batch, inspect its items and record every one of them.
 
-    Does nothing where the batch is not to be had: done, held by a living process, or of a finished job.
+    Does nothing where the batch is not to be had: done, in somebody's hands, of a finished job, or never made.
     A model that cannot be loaded fails the whole job, because no picture of it can be at fault.
+
+    Raises OperationalError or InterfaceError where the database does not answer when the batch is to be claimed.
     """
-    job = jobs.get_job(engine, job_id)
-    if job.state in FINISHED_JOB_STATES:
-        return
-    model = models.get_model_by_id(engine, job.model_id)
-    try:
-        bundle = scoring_process.model(model.bundle_uri, model.bundle_sha256)
-    except BundleError as error:
-        endings.fail_job(engine, job_id, str(error))
-        log.error("job failed", job=job_id, error=str(error))
-        return
     owner = identity()
     claim = batches.claim_batch(engine, job_id, number, owner, settings.lease_seconds)
     if claim is None:
         return
     started = time.monotonic()
-    try:
-        outcomes = list(_inspect_items(engine, settings, claim, bundle, job.source))
-        finished = batches.finish_batch(
-            engine, claim, outcomes,
-            model_id=model.id, host=socket.gethostname(), code_version=oddlot.__version__,
-        )  # fmt: skip
-    except LateResult as error:
-        log.warning("late results refused", job=job_id, batch=number, error=str(error))
-        return
-    except Exception as error:
-        # Not the pictures' doing as far as we know: give the batch back; after some attempts it is split.
-        batches.release_batch(engine, claim, f"{type(error).__name__}: {error}", count_attempt=True)
-        log.exception("batch given back", job=job_id, batch=number)
-        return
+    # Claimed before the model is loaded: a process that is killed by the loading has used up an attempt.
+    with _kept_lease(engine, settings, claim) as lost:
+        try:
+            job = jobs.get_job(engine, job_id)
+            row = models.get_model_by_id(engine, job.model_id)
+            model = scoring_process.model(settings.model_store, row.bundle_uri, row.bundle_sha256)
+            outcomes = list(_inspect_items(settings, claim, model, job.source, lost))
+            finished = batches.finish_batch(
+                engine, claim, outcomes,
+                model_id=row.id, host=socket.gethostname(), code_version=oddlot.__version__,
+            )  # fmt: skip
+        except LateResult as error:
+            log.warning("late results refused", job=job_id, batch=number, error=str(error))
+            return
+        except BundleError as error:
+            _fail_job(engine, claim, error)
+            return
+        except Exception as error:
+            _give_back(engine, claim, error)
+            return
     seconds = time.monotonic() - started
-    workers.beat(
-        engine, owner, socket.gethostname(), os.getpid(), workers.CHILD, progress=True, silent_seconds=CHILD_SILENCE
-    )
     log.info("batch done", job=job_id, batch=number, items=len(outcomes), seconds=round(seconds, 3))
     if finished is not None:
         log.info("job finished", job=job_id, state=str(finished.state), scored=finished.scored)
+    with contextlib.suppress(SQLAlchemyError):  # a sign of life, no more: the results are recorded
+        workers.beat(
+            engine, owner, socket.gethostname(), os.getpid(), workers.CHILD, progress=True, silent_seconds=CHILD_SILENCE
+        )
+
+
+def _fail_job(engine: Engine, claim: batches.Claim, error: BundleError) -> None:
+    log.error("job failed", job=claim.job_id, error=str(error))
+    try:
+        # Back among those that wait, because those are closed with the job.
+        batches.release_batch(engine, claim, str(error), count_attempt=False)
+        endings.fail_job(engine, claim.job_id, str(error))
+    except SQLAlchemyError:
+        log.exception("the job could not be failed: the next attempt at one of its batches does it", job=claim.job_id)
+
+
+def _give_back(engine: Engine, claim: batches.Claim, error: Exception) -> None:
+    """Not the pictures' doing as far as we know: another attempt, and after some of them the batch is split.
+
+    A database that does not answer is no picture's doing for sure: then the attempt does not count.
+    """
+    log.error("batch given back", job=claim.job_id, batch=claim.number, exc_info=error)
+    reason = scoring_process.one_line(error)
+    try:
+        batches.release_batch(engine, claim, reason, count_attempt=not isinstance(error, DATABASE_AWAY))
+    except SQLAlchemyError as also:
+        log.error(
+            "batch could not be given back: its lease ends by time", job=claim.job_id, batch=claim.number,
+            error=scoring_process.one_line(also),
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _kept_lease(engine: Engine, settings: Settings, claim: batches.Claim) -> Iterator[threading.Event]:
+    """Renew the lease while the block runs; the event is set when the batch is somebody else's.
+
+    From a thread, because a single picture on a slow share, or the first loading of a model, may take longer than
+    the lease. A process that is frozen renews nothing, and one that hangs is killed at the time limit of its task.
+    """
+    over, lost = threading.Event(), threading.Event()
+
+    def renew() -> None:
+        while not over.wait(settings.lease_seconds / 4):
+            try:
+                if not batches.renew_lease(engine, claim, settings.lease_seconds):
+                    lost.set()
+                    return
+            except SQLAlchemyError as error:
+                log.warning("lease not renewed, trying again", error=scoring_process.one_line(error))
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield lost
+    finally:
+        over.set()
+        thread.join()
 
 
 def _inspect_items(
-    engine: Engine, settings: Settings, claim: batches.Claim, bundle: "Bundle", source: str
+    settings: Settings, claim: batches.Claim, model: scoring_process.Model, source: str, lost: threading.Event
 ) -> Iterator[batches.Outcome]:
-    """Outcomes of all items of the claim, the lease renewed on the way.
+    """Outcomes of all items of the claim. Raises LateResult as soon as the batch is known to be `lost`.
 
     Reading runs ahead of scoring in threads; scoring happens in the detector's own fixed batch shape.
     """
     from ganomaly.detector import SCORING_BATCH
 
-    preprocessing = Preprocessing.from_dict(bundle.preprocessing)
-    renewed = time.monotonic()
-
     def read(item: batches.ItemRow) -> Picture | UnreadablePicture:
         try:
             return read_picture(
-                item.path, preprocessing, root=source, expected=(item.size, item.mtime_ns),
+                item.path, model.preprocessing, root=source, expected=(item.size, item.mtime_ns),
                 max_pixels=settings.max_pixels, max_file_bytes=settings.max_file_bytes,
             )  # fmt: skip
         except UnreadablePicture as reason:
             return reason
 
-    with ThreadPoolExecutor(scoring_process.threads + 1) as readers:
-        ready: list[tuple[batches.ItemRow, Picture]] = []
-        for item, read_result in zip(claim.items, readers.map(read, claim.items), strict=True):
+    ready: list[tuple[batches.ItemRow, Picture]] = []
+    with contextlib.closing(_read_ahead(read, claim.items, SCORING_BATCH)) as pictures:
+        for item, read_result in pictures:
+            if lost.is_set():
+                raise LateResult(f"batch {claim.number} of job {claim.job_id} is held by somebody else now")
             if isinstance(read_result, UnreadablePicture):
                 yield batches.Outcome(
                     item_id=item.id,
@@ -108,20 +165,39 @@ def _inspect_items(
             else:
                 ready.append((item, read_result))
             if len(ready) == SCORING_BATCH:
-                yield from _score(bundle, ready)
+                yield from _score(model.bundle, ready)
                 ready = []
-            if time.monotonic() - renewed > settings.lease_seconds / 4:
-                if not batches.renew_lease(engine, claim, settings.lease_seconds):
-                    raise LateResult(f"batch {claim.number} of job {claim.job_id} is held by somebody else now")
-                renewed = time.monotonic()
-        if ready:
-            yield from _score(bundle, ready)
+    if ready:
+        yield from _score(model.bundle, ready)
+
+
+def _read_ahead(
+    read: Callable[[batches.ItemRow], Picture | UnreadablePicture], items: Sequence[batches.ItemRow], ahead: int
+) -> Generator[tuple[batches.ItemRow, Picture | UnreadablePicture], None, None]:
+    """Each item with what `read` made of it, in order; never more than `ahead` of them wait to be taken.
+
+    Without that bound a batch of thousands would stand in memory as a whole.
+    """
+    waiting: deque[tuple[batches.ItemRow, Future[Picture | UnreadablePicture]]] = deque()
+    with ThreadPoolExecutor(scoring_process.threads + 1) as readers:
+        try:
+            for item in items:
+                if len(waiting) == ahead:
+                    first, result = waiting.popleft()
+                    yield first, result.result()
+                waiting.append((item, readers.submit(read, item)))
+            while waiting:
+                first, result = waiting.popleft()
+                yield first, result.result()
+        finally:  # where it is left early, nobody wants the rest
+            readers.shutdown(wait=False, cancel_futures=True)
 
 
 def _score(bundle: "Bundle", ready: Sequence[tuple[batches.ItemRow, Picture]]) -> Iterator[batches.Outcome]:
     scores = bundle.detector.score(np.stack([picture.pixels for _, picture in ready]), maps=False)
     calibration = bundle.calibration
-    finite = np.isfinite(scores.raw)
+    # All of them: what is not finite could not be stored, and would give the whole batch back for ever.
+    finite = np.logical_and.reduce([np.isfinite(values) for values in (scores.raw, *scores.parts.values())])
     raw = np.where(finite, scores.raw, 0.0)
     normalised, p_values, flagged = (
         calibration.normalise(raw),

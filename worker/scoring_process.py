@@ -2,18 +2,20 @@
 
 import os
 from collections import OrderedDict
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from db.engine import open_database
 from sqlalchemy import Engine
 
+from db.engine import open_database
 from oddlot.errors import BundleError
 from oddlot.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from ganomaly.bundle import Bundle
+    from pictures.preprocessing import Preprocessing
 
 threads = 1
 """Threads that TensorFlow and the picture readers of one process may use; set by the parent before it forks."""
@@ -21,7 +23,16 @@ threads = 1
 MODELS_KEPT = 4
 """Models that one process keeps loaded; the least recently used one goes first."""
 
-_models: "OrderedDict[str, Bundle]" = OrderedDict()
+
+@dataclass(frozen=True)
+class Model:
+    """A verified bundle, and how pictures are read for it."""
+
+    bundle: "Bundle"
+    preprocessing: "Preprocessing"
+
+
+_models: OrderedDict[str, Model] = OrderedDict()
 
 
 @cache
@@ -39,22 +50,46 @@ def _engine_of(_pid: int) -> Engine:
     return open_database(settings().database_url)
 
 
-def model(uri: str, sha256: str) -> "Bundle":
-    """The bundle at `uri`, loaded, verified against `sha256` and kept. Raises BundleError."""
+def model(store: Path, uri: str, sha256: str) -> Model:
+    """The bundle at `uri`, which is below `store` unless absolute: loaded, verified against `sha256` and kept.
+
+    Raises BundleError, also for what has nothing to do with the bundle: no picture is at fault either way.
+    """
     if sha256 in _models:
         _models.move_to_end(sha256)
         return _models[sha256]
-    from ganomaly.bundle import open_bundle
-    from ganomaly.threads import set_threads
-
-    set_threads(threads)
-    path = Path(uri)
-    if not path.is_absolute():
-        path = settings().model_store / path
+    path = store / uri
     if not path.is_dir():
         raise BundleError(f"the model's bundle {path} is missing: restore the model store, then retry the job")
-    loaded = open_bundle(path, sha256)
+    try:
+        loaded = _load(path, sha256)
+    except BundleError:
+        raise
+    except Exception as error:  # no memory, a TensorFlow that does not fit this machine
+        raise BundleError(f"the model's bundle {path} cannot be loaded here: {one_line(error)}") from error
     _models[sha256] = loaded
     while len(_models) > MODELS_KEPT:
         _models.popitem(last=False)
     return loaded
+
+
+def _load(path: Path, sha256: str) -> Model:
+    from ganomaly.bundle import open_bundle
+    from ganomaly.threads import set_threads
+    from pictures.preprocessing import Preprocessing
+
+    set_threads(threads)
+    bundle = open_bundle(path, sha256)
+    preprocessing = Preprocessing.from_dict(bundle.preprocessing)
+    taken = bundle.detector.config
+    if (preprocessing.size, preprocessing.channels) != (taken.size, taken.channels):
+        raise BundleError(
+            f"the bundle {path} is refused: preprocessing.json makes other pictures than its network takes"
+        )
+    return Model(bundle, preprocessing)
+
+
+def one_line(error: BaseException) -> str:
+    """An error's type and the first line of its text: the rest of it is SQL and parameters, or a traceback."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,23 +1,26 @@
 """From a folder to a job: list, write items and batches, commit, then publish."""
 
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from db import endings, jobs, listing, models
 from db.jobs import JobRow
-from oddlot.errors import OddlotError
+from oddlot.errors import OddlotError, StateError
 from oddlot.queue import DEFAULT_PRIORITY
 from oddlot.settings import Settings
 from oddlot.words import JobState
-from pictures.listing import ListingReport, list_folder
+from pictures.listing import FoundFile, ListingReport, list_folder
 from worker import broker, publishing
 
 LISTING_CHUNK = 10_000
 """Items that go into SQL in one transaction: long enough to be fast, short enough not to block others."""
+LISTING_SECONDS = 20.0
+"""Seconds after which fewer go: a listing that says nothing for some minutes may be taken over."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,18 @@ def submit(
     """Store the job with all its items; they are in SQL, and so safe, when this returns.
 
     `on_listed` is told now and then how many files were found. With a `key` that an earlier job has, that job is
-    returned as it is. Raises OddlotError for a folder that cannot be listed and NotFoundError for a model that is
-    not there.
+    returned as it is, but for one whose listing died: that is listed now. Raises OddlotError for a folder that cannot
+    be listed and NotFoundError for a model that is not there.
     """
     folder = submission.folder.expanduser()
-    if not folder.is_dir():
-        raise OddlotError(f"{folder} is not a folder: give the folder that holds the pictures")
+    try:
+        os.scandir(folder).close()  # before there is a job, which could not be listed then
+    except NotADirectoryError:
+        raise OddlotError(f"{folder} is not a folder: give the folder that holds the pictures") from None
+    except FileNotFoundError:
+        raise OddlotError(f"{folder} is not there: give the folder that holds the pictures") from None
+    except OSError as error:
+        raise OddlotError(f"{folder} cannot be listed: {error.strerror}") from error
     source = folder.resolve()
     model = models.get_model(engine, submission.model, submission.version)
     job_id, created = jobs.create_job(
@@ -59,28 +68,42 @@ def submit(
         lot=submission.lot if submission.lot is not None else source.name, priority=submission.priority,
         recursive=submission.recursive, glob=submission.glob, only_new=submission.only_new, key=submission.key,
     )  # fmt: skip
+    job = jobs.get_job(engine, job_id)
     if not created:
-        return jobs.get_job(engine, job_id)
-    return list_items(engine, settings, jobs.get_job(engine, job_id), on_listed=on_listed)
+        if job.state != JobState.LISTING:
+            return job
+        try:
+            endings.retry_job(engine, job_id, settings.batch_size)
+        except StateError:  # somebody alive is listing it
+            return jobs.get_job(engine, job_id)
+        job = jobs.get_job(engine, job_id)
+        if job.state != JobState.LISTING:
+            return job
+    return list_items(engine, settings, job, on_listed=on_listed)
 
 
 def list_items(
     engine: Engine, settings: Settings, job: JobRow, *, on_listed: Callable[[int], None] | None = None
 ) -> JobRow:
-    """Fill a job that is in state `listing` from its folder and close the listing."""
+    """Fill a job that is in state `listing` from its folder and close the listing.
+
+    Raises OddlotError where the folder cannot be listed; the job stays in state `listing` then, for `retry`. Raises
+    StateError where the job was cancelled meanwhile, or taken over by another command.
+    """
     report = ListingReport()
     found, seen_before, batch = 0, 0, 1
     files = list_folder(
         Path(job.source), report,
         recursive=job.recursive, glob=job.glob, settle_seconds=settings.settle_seconds,
     )  # fmt: skip
-    while chunk := [(f.path, f.size, f.mtime_ns) for f in islice(files, LISTING_CHUNK)]:
+    while chunk := _next_chunk(files, job):
         found += len(chunk)
         fresh = jobs.unseen(engine, job.model_id, chunk) if job.only_new else chunk
         seen_before += len(chunk) - len(fresh)
         batch = listing.add_items(engine, job.id, fresh, batch, settings.batch_size)
         if on_listed is not None:
             on_listed(found)
+    listing.add_items(engine, job.id, [], batch, settings.batch_size)  # is it still ours to close?
     return listing.close_listing(
         engine,
         job.id,
@@ -91,13 +114,33 @@ def list_items(
     )
 
 
+def _next_chunk(files: Iterator[FoundFile], job: JobRow) -> list[tuple[str, int, int]]:
+    """The next files, at most LISTING_CHUNK; fewer on a slow share, so that the listing is heard of in time."""
+    chunk: list[tuple[str, int, int]] = []
+    began = time.monotonic()
+    try:
+        for file in files:
+            chunk.append((file.path, file.size, file.mtime_ns))
+            if len(chunk) == LISTING_CHUNK or time.monotonic() - began > LISTING_SECONDS:
+                break
+    except OddlotError as error:
+        raise OddlotError(f"{error}; job {job.id} is not listed: `oddlot retry {job.id}` begins it again") from error
+    return chunk
+
+
 def publish(engine: Engine, settings: Settings) -> bool:
-    """Put what waits into the queue, if the queue can be reached: otherwise the sweeper of the next worker does."""
+    """Put what waits into the queue; False where it cannot be reached: the sweeper of the next worker does it then."""
     if not broker.broker_answers(settings):
         return False
+    import redis
+    from kombu.exceptions import OperationalError
+
     from worker.app import app
 
-    publishing.publish_due(engine, app)
+    try:
+        publishing.publish_due(engine, app)
+    except (OperationalError, redis.RedisError, OSError):  # it has died since it answered
+        return False
     return True
 
 

@@ -15,6 +15,8 @@ from worker import scoring_process
 
 CHECK_SECONDS = 5.0
 """How often the parent looks whether its sweeper still runs."""
+STOP_SECONDS = 5.0
+"""Seconds that a sweeper has to end its round; killed after that, it leaves nothing half done."""
 
 
 class SweeperStep(bootsteps.StartStopStep):
@@ -27,6 +29,7 @@ class SweeperStep(bootsteps.StartStopStep):
 
     def __init__(self, parent: Any, **_: Any) -> None:
         self.process: subprocess.Popen[bytes] | None = None
+        self.checks: Any = None
 
     def create(self, parent: Any) -> None:
         # Known before the pool forks: children must not use more threads than their share of the cores.
@@ -34,7 +37,7 @@ class SweeperStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         self._ensure()
-        parent.timer.call_repeatedly(CHECK_SECONDS, self._ensure)
+        self.checks = parent.timer.call_repeatedly(CHECK_SECONDS, self._ensure)
 
     def _ensure(self) -> None:
         if self.process is None or self.process.poll() is not None:
@@ -47,10 +50,16 @@ class SweeperStep(bootsteps.StartStopStep):
         self.terminate(parent)
 
     def terminate(self, parent: Any) -> None:
+        if self.checks is not None:
+            self.checks.cancel()
         process, self.process = self.process, None
         if process is not None:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:  # it waits for a database or a queue that does not answer
+                process.kill()
+                process.wait()
 
 
 def configure_logging(level: Any = None) -> None:

@@ -5,6 +5,7 @@
 runs beside every worker parent; any number of sweepers may run at once.
 """
 
+import contextlib
 import os
 import signal
 import socket
@@ -22,8 +23,9 @@ from db import fits, sweeping, workers
 from db.engine import open_database
 from oddlot.errors import OddlotError
 from oddlot.processes import identity, is_provably_dead
+from oddlot.queue import FIT_QUEUE, INSPECT_QUEUE
 from oddlot.settings import Settings, load_settings
-from worker import publishing
+from worker import publishing, scoring_process
 from worker.supervision import configure_logging
 
 if TYPE_CHECKING:
@@ -42,12 +44,18 @@ def sweep_once(engine: Engine, settings: Settings, app: "Celery") -> None:
     if report.anything:
         log.warning("swept", **report.as_dict())
     fits.sweep(engine, max_attempts=settings.max_attempts)
+    published = publishing.publish_due(
+        engine, app,
+        lost_after=_lost_after(settings, INSPECT_QUEUE), fits_lost_after=_lost_after(settings, FIT_QUEUE),
+    )  # fmt: skip
+    if published:
+        log.info("published", messages=published)
+
+
+def _lost_after(settings: Settings, queue: str) -> float | None:
     # With an empty queue, what was published long ago and still waits was lost on the way: a broker that was
     # killed, or a worker that had popped it. While messages wait, theirs are among them.
-    lost_after = publishing.LOST_AFTER if publishing.queue_depth(settings) == 0 else None
-    published = publishing.publish_due(engine, app, lost_after=lost_after)
-    if published:
-        log.info("published", batches=published)
+    return publishing.LOST_AFTER if publishing.queue_depth(settings, queue) == 0 else None
 
 
 def main() -> int:
@@ -71,10 +79,11 @@ def main() -> int:
             )  # fmt: skip
             sweep_once(engine, settings, app)
         except (OddlotError, SQLAlchemyError, redis.RedisError, OperationalError, OSError) as error:
-            log.error("sweep failed, trying again", error=str(error).splitlines()[0])
+            log.error("sweep failed, trying again", error=scoring_process.one_line(error))
         stop.wait(settings.sweep_seconds)
     if engine is not None:
-        workers.stop(engine, name)
+        with contextlib.suppress(SQLAlchemyError):  # then it is forgotten when it is not heard of any more
+            workers.stop(engine, name)
     return 0
 
 

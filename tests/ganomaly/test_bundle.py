@@ -1,12 +1,13 @@
 """Bundles: what was written comes back, whole or not at all."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from ganomaly import bundle_folder
-from ganomaly.bundle import open_bundle, write_bundle
+from ganomaly.bundle import open_bundle, read_card, write_bundle
 from ganomaly.manifest import LIMITS, MANIFEST, sha256_of
 from oddlot.errors import BundleError
 
