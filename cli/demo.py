@@ -4,7 +4,6 @@ import csv
 import os
 import shlex
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,6 +20,10 @@ MODEL = "flange"
 GOOD = 400
 TONIGHT_GOOD = 80
 DEFECTS = 20
+SIZE = 32
+SCORE = "residual"
+EPOCHS = 80
+FALSE_ALARMS = 0.05
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +32,6 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     folder: Annotated[Path, typer.Option(help="Where pictures and the demo's own home are put.")] = Path(FOLDER),
-    minutes: Annotated[float, typer.Option(help="Training stops after so many minutes.")] = 1.5,
 ) -> None:
     """Draw pictures of a part, learn the good ones, inspect a night with defects in it, show what was found."""
     from cli.fit import run_fit, show_report
@@ -45,12 +47,15 @@ def demo(
     say(f"1. Drawing {GOOD} good pictures to learn from and a night of {TONIGHT_GOOD + DEFECTS}, in {folder}")
     draw(folder)
     session = open_session()
-    say(f"\n2. oddlot fit {MODEL} {_short(folder / 'train' / 'good')}")
-    report = run_fit(
-        session,
-        FitOptions(name=MODEL, good_dir=str(folder / "train" / "good"), minutes=minutes, false_alarms=0.05),
+    good = folder / "train" / "good"
+    fit = FitOptions(
+        name=MODEL, good_dir=str(good), size=SIZE, score=SCORE, epochs=EPOCHS, false_alarms=FALSE_ALARMS
+    )  # fmt: skip
+    say(
+        f"\n2. oddlot fit {MODEL} {_short(good)} --size {SIZE} --score {SCORE} --epochs {EPOCHS} "
+        f"--false-alarms {FALSE_ALARMS}"
     )
-    show_report(replace(report))
+    show_report(run_fit(session, fit))
     say(f"\n3. oddlot inspect {MODEL} {_short(folder / 'tonight')}")
     row = run_inspection(session, Submission(model=MODEL, folder=folder / "tonight", line="demo"))
     if row is None:

@@ -8,6 +8,7 @@ import typer
 from cli.output import Format, print_json, say, write_rows
 from cli.session import Session, open_session
 from oddlot.errors import OddlotError
+from oddlot.processes import available_cores
 
 if TYPE_CHECKING:
     from db.models import ModelRow
@@ -115,6 +116,7 @@ def import_(
 
     from db import models as rows
     from ganomaly.bundle import open_bundle
+    from ganomaly.threads import set_threads
     from ganomaly.transport import import_bundle
 
     session = open_session()
@@ -122,6 +124,7 @@ def import_(
         raise OddlotError(f"{file} is not a file: give one written by `oddlot models export`")
     uri = f"imported/{os.urandom(8).hex()}"
     sha256 = import_bundle(file, session.settings.model_store / uri)
+    set_threads(available_cores())
     bundle = open_bundle(session.settings.model_store / uri, sha256)
     row = rows.register_model(
         session.engine, name=name or bundle.card["name"], bundle_uri=uri, bundle_sha256=sha256,

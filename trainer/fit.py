@@ -1,11 +1,14 @@
 """One fit, from a folder of good pictures to a registered model; resumable after a kill."""
 
+import fcntl
 import hashlib
 import json
 import os
 import platform
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,9 +21,9 @@ from sqlalchemy import Engine
 import oddlot
 from db import models
 from db.models import ModelRow
-from oddlot.errors import TrainingError
+from oddlot.errors import OddlotError, TrainingError
 from oddlot.settings import Settings
-from pictures.preprocessing import choose_preprocessing
+from pictures.preprocessing import Preprocessing, choose_preprocessing
 from trainer import quality
 from trainer.training_set import (
     Split,
@@ -113,28 +116,36 @@ def fit(
     folder = Path(options.good_dir).expanduser()
     files = find_good_pictures(folder, settings)
     split_sizes(len(files), options.false_alarms)  # refuse a rate before the pictures are read
-    scratch = _scratch(settings, options)
-    progress.say(f"reading {len(files)} pictures from {folder}")
-    preprocessing = choose_preprocessing([file.path for file in files], options.size)
-    good = read_pictures(
-        files,
-        folder,
-        preprocessing,
-        settings,
-        scratch / "pictures.npy",
-        threads=threads,
-        on_read=progress.reading,
-    )
-    check_usable(good, folder)
-    parts = split(len(good.hashes), options.false_alarms, options.seed)
+    if options.defects_dir is not None:
+        quality.check_folder(Path(options.defects_dir))  # and not after an hour of training
+    with _scratch(settings, options) as scratch:
+        progress.say(f"reading {len(files)} pictures from {folder}")
+        preprocessing = choose_preprocessing(
+            [file.path for file in files], options.size,
+            max_pixels=settings.max_pixels, max_file_bytes=settings.max_file_bytes,
+        )  # fmt: skip
+        good = read_pictures(
+            files, folder, preprocessing, settings, scratch / "pictures.npy",
+            threads=threads, on_read=progress.reading,
+        )  # fmt: skip
+        check_usable(good, folder)
+        return _fit_on(engine, settings, options, preprocessing, good, scratch, threads, progress)
 
+
+def _fit_on(
+    engine: Engine, settings: Settings, options: FitOptions, preprocessing: Preprocessing, good: TrainingSet,
+    scratch: Path, threads: int, progress: Progress,
+) -> FitReport:  # fmt: skip
+    """Everything after the pictures are read: train, calibrate, write the bundle, register the model."""
+    from ganomaly.threads import set_threads
+
+    set_threads(threads)
     from ganomaly.bundle import write_bundle
     from ganomaly.calibration import Calibration
     from ganomaly.config import config_for
-    from ganomaly.threads import set_threads
     from ganomaly.training import train
 
-    set_threads(threads)
+    parts = split(len(good.hashes), options.false_alarms, options.seed)
     config = config_for(options.architecture, options.size, preprocessing.channels, options.score)
     progress.say(
         f"training on {len(parts.train)} pictures of {options.size}x{options.size}, "
@@ -163,16 +174,33 @@ def fit(
         engine, name=options.name, bundle_uri=uri, bundle_sha256=sha256, architecture=options.architecture,
         threshold=calibration.threshold, false_alarms=calibration.false_alarms, card=card,
     )  # fmt: skip
-    shutil.rmtree(scratch, ignore_errors=True)
     return FitReport(model, card, good.refused)
 
 
-def _scratch(settings: Settings, options: FitOptions) -> Path:
-    """The folder of this fit's intermediate files: the same for the same options, so that a kill can be resumed."""
+@contextmanager
+def _scratch(settings: Settings, options: FitOptions) -> Iterator[Path]:
+    """The folder of this fit's intermediate files: the same for the same options, so that a kill can be resumed.
+
+    Removed when the fit is done, or refused for a reason that will not go away. Raises TrainingError where the same
+    fit is at work already.
+    """
     digest = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest()[:12]
     scratch = settings.home / "fits" / f"{options.name}-{digest}"
     scratch.mkdir(parents=True, exist_ok=True)
-    return scratch
+    lock = os.open(scratch / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(f"the same fit of {options.name} is at work already: wait for it") from None
+        try:
+            yield scratch
+        except OddlotError:
+            shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        shutil.rmtree(scratch, ignore_errors=True)
+    finally:
+        os.close(lock)
 
 
 def _card(

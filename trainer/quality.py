@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from ganomaly.detector import Detector
 
 
+def check_folder(folder: Path) -> None:
+    """Raises TrainingError unless the folder holds a file."""
+    if not folder.is_dir() or next(list_folder(folder, ListingReport(), settle_seconds=0), None) is None:
+        raise TrainingError(f"{folder} holds no files: --defects takes a folder of pictures of defects")
+
+
 def recall_on_defects(
     folder: Path,
     detector: "Detector",

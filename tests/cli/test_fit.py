@@ -16,6 +16,8 @@ from PIL import Image
         (("--false-alarms", "2"), "--false-alarms"),
         (("--epochs", "0"), "--epochs"),
         (("--architecture", "resnet"), "resnet"),
+        (("--score", "brightness"), "brightness"),
+        (("--defects", "/nowhere/at/all"), "--defects takes a folder"),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_refused_in_one_line_before_reading(empty_oddlot, drawn, options, words):
