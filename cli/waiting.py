@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from db.jobs import JobRow
 
 POLL_SECONDS = 0.25
+POLL_SHARE = 0.05
+"""Share of the time that may go into looking: counting the items of a large job takes a while."""
 LONELY_AFTER = 15.0
 """Seconds without any living worker after which a waiting person is told."""
 
@@ -47,7 +49,9 @@ def _poll(
     last_company = time.monotonic()
     told = False
     while True:
+        began = time.monotonic()
         row = jobs.get_job(session.engine, job_id)
+        looked = time.monotonic() - began
         show(row)
         if row.state in FINISHED_JOB_STATES and row.unaccounted == 0:
             return row
@@ -59,4 +63,4 @@ def _poll(
             else:
                 note("still waiting: no worker is alive; start one with `oddlot up` or `oddlot worker`")
                 told = True
-        time.sleep(POLL_SECONDS)
+        time.sleep(max(POLL_SECONDS, looked / POLL_SHARE))
