@@ -6,7 +6,7 @@ picture files. Importing `config`, `calibration` or `bundle` imports no TensorFl
 
 import os
 
-# Before TensorFlow is imported. With oneDNN's kernels a picture's numbers do not depend on its place in a batch, which
-# with the plain ones they do, and they are twice as fast (docs/decisions/0005-same-score.md).
+# Before TensorFlow is imported. oneDNN's kernels are faster than the plain ones, and a host where somebody switched
+# them off would round otherwise (docs/decisions/0005-same-score.md).
 os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

@@ -12,13 +12,14 @@ from keras import layers, ops
 
 from ganomaly.config import Config
 
-# Momentum 0.9 here is what other libraries call 0.1; epsilon as the authors have it.
+# Momentum 0.9 here is what other libraries call 0.1; epsilon as the authors have it. The article's code has Keras's
+# 0.99, with which the statistics of a short training belong to networks of long ago: its scores are useless then.
 _NORM = {"momentum": 0.9, "epsilon": 1e-5}
 _LEAK = 0.2
 
 
 def pyramid(size: int) -> tuple[int, int]:
-    """How often a side is halved, and what is left: 4 for powers of two, an odd number or 3 to 7 otherwise."""
+    """How often a side is halved, and what is left: 4 for powers of two, an odd number from 3 to 15 otherwise."""
     halvings = 1
     side = size // 2
     while side > 4 and side % 2 == 0:
@@ -68,7 +69,7 @@ def build_discriminator(config: Config, seed: int, name: str) -> keras.Model:
     weights = _Weights(seed)
     if config.architecture == "article":
         features = _article_features(picture, weights)
-        logit = layers.Dense(1)(layers.GlobalAveragePooling2D()(features))
+        logit = layers.Dense(1, **weights.dense())(layers.GlobalAveragePooling2D()(features))
     else:
         features = _pyramid_features(picture, config, weights)
         logit = layers.Conv2D(1, pyramid(config.size)[1], use_bias=False, **weights.conv())(features)
@@ -92,7 +93,7 @@ def _article_features(x: keras.KerasTensor, weights: "_Weights") -> keras.KerasT
     x = layers.LeakyReLU(_LEAK)(layers.Conv2D(32, 5, padding="same", **weights.decayed())(x))
     for filters in (64, 128, 128):
         x = layers.Conv2D(filters, 3, 2, padding="same", **weights.decayed())(x)
-        x = layers.LeakyReLU(_LEAK)(layers.BatchNormalization()(x))
+        x = layers.LeakyReLU(_LEAK)(layers.BatchNormalization(momentum=_NORM["momentum"])(x))
     return x
 
 
@@ -107,8 +108,8 @@ def _article_decoder(x: keras.KerasTensor, config: Config, weights: "_Weights") 
 class Projection(layers.Dense):
     """A dense layer whose inference gives a picture the same numbers at every place of a batch, bit for bit.
 
-    One matrix product for the whole batch does not: its kernels add up in another order at the edges of their blocks.
-    Where the size of the batch is known, each picture gets a product of its own.
+    One matrix product for the whole batch does not on every processor: the kernels for AVX2 add up the pictures at the
+    edge of a block in another order. Where the size of the batch is known, each picture has a product of its own.
     """
 
     def call(self, inputs: keras.KerasTensor, training: bool | None = None) -> keras.KerasTensor:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 GOLDEN_PICTURES = 4
 """Held-out good pictures that travel with the bundle and are scored again whenever it is loaded."""
 
+CHECKPOINT = "checkpoint.npz"
+
 DEFAULT_SIZE = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -154,7 +156,7 @@ def _fit_on(
     )
     trained = train(
         good.pixels[parts.train], good.pixels[parts.validation], config,
-        seed=options.seed, epochs=options.epochs, minutes=options.minutes, checkpoint=scratch / "checkpoint.npz",
+        seed=options.seed, epochs=options.epochs, minutes=options.minutes, checkpoint=scratch / CHECKPOINT,
         fingerprint=f"{good.fingerprint} {json.dumps(config.to_dict(), sort_keys=True)} {options.seed}",
         on_epoch=progress.epoch,
     )  # fmt: skip
@@ -181,8 +183,8 @@ def _fit_on(
 def _scratch(settings: Settings, options: FitOptions) -> Iterator[Path]:
     """The folder of this fit's intermediate files: the same for the same options, so that a kill can be resumed.
 
-    Removed when the fit is done, or refused for a reason that will not go away. Raises TrainingError where the same
-    fit is at work already.
+    Removed when the fit is done, or refused before it has learnt anything. Raises TrainingError where the same fit is
+    at work already.
     """
     digest = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest()[:12]
     scratch = settings.home / "fits" / f"{options.name}-{digest}"
@@ -196,7 +198,8 @@ def _scratch(settings: Settings, options: FitOptions) -> Iterator[Path]:
         try:
             yield scratch
         except OddlotError:
-            shutil.rmtree(scratch, ignore_errors=True)
+            if not (scratch / CHECKPOINT).exists():  # what was learnt outlives a full disk
+                shutil.rmtree(scratch, ignore_errors=True)
             raise
         shutil.rmtree(scratch, ignore_errors=True)
     finally:

@@ -134,6 +134,7 @@ def test_the_score_is_the_distance_of_the_two_latents() -> None:
             np.testing.assert_allclose(scores.raw, raw, rtol=1e-3)
             np.testing.assert_array_equal(scores.parts["latent"], scores.raw)
             np.testing.assert_allclose(scores.maps, residual, rtol=1e-3, atol=1e-5)
+            np.testing.assert_array_equal(scores.parts["residual"], scores.maps.max(axis=(1, 2)))
             np.testing.assert_allclose(scores.parts["contextual"], residual.mean(axis=(1, 2)), rtol=1e-4)
 
 

@@ -211,14 +211,14 @@ def test_a_loss_that_is_not_a_number_is_one_clear_error(good) -> None:
         training.train(np.full((16, 32, 32, 1), np.nan, np.float32), good[40:], SMALL, seed=0, epochs=2)
 
 
-class Killed(Exception):
+class KilledError(Exception):
     pass
 
 
 def kill_after(epoch: int):
     def on_epoch(report: training.EpochReport) -> None:
         if report.epoch == epoch:
-            raise Killed
+            raise KilledError
 
     return on_epoch
 
@@ -227,7 +227,7 @@ def kill_after(epoch: int):
 def half_way(good, tmp_path_factory) -> bytes:
     """The checkpoint of a training that was killed after its second epoch, with the fingerprint `parts`."""
     path = tmp_path_factory.mktemp("fit") / "checkpoint.npz"
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         run(good, checkpoint=path, fingerprint="parts", on_epoch=kill_after(2))
     assert [file.name for file in path.parent.iterdir()] == ["checkpoint.npz"]
     return path.read_bytes()
