@@ -123,7 +123,7 @@ def _kept_lease(engine: Engine, settings: Settings, claim: batches.Claim) -> Ite
             except SQLAlchemyError as error:
                 log.warning("lease not renewed, trying again", error=scoring_process.one_line(error))
 
-    thread = threading.Thread(target=renew, daemon=True)
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
     thread.start()
     try:
         yield lost

@@ -55,10 +55,8 @@ def submit(
     folder = submission.folder.expanduser()
     try:
         os.scandir(folder).close()  # before there is a job, which could not be listed then
-    except NotADirectoryError:
+    except (FileNotFoundError, NotADirectoryError):
         raise OddlotError(f"{folder} is not a folder: give the folder that holds the pictures") from None
-    except FileNotFoundError:
-        raise OddlotError(f"{folder} is not there: give the folder that holds the pictures") from None
     except OSError as error:
         raise OddlotError(f"{folder} cannot be listed: {error.strerror}") from error
     source = folder.resolve()

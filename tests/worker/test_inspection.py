@@ -1,0 +1,341 @@
+"""One batch: every item gets exactly one outcome, whatever happens to pictures, process and database."""
+
+import contextlib
+import os
+import sqlite3
+import threading
+from dataclasses import replace
+
+import pytest
+from shop import ONE_DATABASE, batch_row, by_name, draw, eventually, register, rows, work_off
+from sqlalchemy import event, text
+
+from db import batches, endings, jobs, sweeping
+from db.engine import make_engine, writing
+from oddlot.processes import identity
+from oddlot.words import BatchState, ItemState, JobState
+from worker import inspection, scoring_process
+from worker.submission import Submission, retry, submit
+
+
+def expire_and_sweep(engine, settings):
+    sweeping.expire_leases(engine, identity())
+    return sweeping.sweep(engine, max_attempts=settings.max_attempts)
+
+
+@pytest.fixture
+def when_read(monkeypatch):
+    """Calls what a test sets with the path of each picture, just before it is read."""
+    real, hooks = inspection.read_picture, []
+
+    def read(path, *args, **kwargs):
+        for hook in hooks:
+            hook(os.path.basename(path))
+        return real(path, *args, **kwargs)
+
+    monkeypatch.setattr(inspection, "read_picture", read)
+    return hooks.append
+
+
+def test_every_item_of_a_mixed_batch_gets_one_outcome_with_its_reason(engine, settings, model, lot):
+    settings = replace(settings, batch_size=64)
+    whole = (lot / "000.png").read_bytes()
+    (lot / "empty.png").write_bytes(b"")
+    (lot / "half.png").write_bytes(whole[: len(whole) // 2])
+    (lot / "notes.txt").write_text("not a picture")
+    (lot / "outside.png").symlink_to("/dev/null")
+    draw(lot / "gone.png", 1)
+    draw(lot / "changed.png", 2)
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    (lot / "gone.png").unlink()
+    draw(lot / "changed.png", 3)
+    inspection.inspect_batch(engine, settings, job.id, 1)
+    found = by_name(engine, job.id)
+    reasons = {name: row["error"] for name, row in found.items() if row["state"] == ItemState.UNREADABLE}
+    expected = {
+        "empty.png": "empty", "half.png": "damaged or truncated", "notes.txt": "not a picture of a known format",
+        "gone.png": "not there any more", "changed.png": "changed after it was listed",
+    }  # fmt: skip
+    for name, reason in expected.items():
+        assert reason in reasons[name]
+    scored = [row for row in found.values() if row["state"] == ItemState.SCORED]
+    assert len(scored) == 20
+    assert all(0 < row["score"] < 1 and row["flagged"] == (row["score"] > 0.5) for row in scored)
+    assert all(row["error"] is None and len(row["sha256"]) == 64 for row in scored)
+    done = jobs.get_job(engine, job.id)
+    assert (done.state, done.listed, done.scored, done.unaccounted) == (JobState.DONE, len(found), 20, 0)
+    assert done.unreadable == len(reasons)
+
+
+def test_a_second_message_for_a_batch_changes_nothing(engine, settings, job):
+    work_off(engine, settings, job.id)
+    before, done = rows(engine, job.id), jobs.get_job(engine, job.id)
+    for number in (1, 2, 3):
+        inspection.inspect_batch(engine, settings, job.id, number)
+    inspection.inspect_batch(engine, settings, job.id + 1, 1)
+    assert rows(engine, job.id) == before
+    assert jobs.get_job(engine, job.id) == done
+    assert batch_row(engine, job.id, 1).attempts == 1
+
+
+def test_a_batch_in_somebodys_hands_is_left_to_him(engine, settings, job):
+    claim = batches.claim_batch(engine, job.id, 1, "somebody", 60.0)
+    inspection.inspect_batch(engine, settings, job.id, 1)
+    assert batches.renew_lease(engine, claim, 60.0)
+    assert jobs.get_job(engine, job.id).unaccounted == 20
+
+
+def test_nothing_is_looked_at_for_a_cancelled_job(engine, settings, job, when_read):
+    read = []
+    when_read(read.append)
+    endings.cancel_job(engine, job.id)
+    for number in (1, 2):
+        inspection.inspect_batch(engine, settings, job.id, number)
+    assert read == []
+    assert {row["state"] for row in rows(engine, job.id)} == {ItemState.CANCELLED}
+
+
+def test_a_cancel_while_a_batch_is_in_work_lets_it_end(engine, settings, job, when_read):
+    when_read(lambda name: name == "003.png" and endings.cancel_job(engine, job.id))
+    inspection.inspect_batch(engine, settings, job.id, 1)
+    done = jobs.get_job(engine, job.id)
+    assert (done.state, done.scored, done.cancelled, done.unaccounted) == (JobState.CANCELLED, 16, 4, 0)
+
+
+def test_a_score_that_is_no_number_is_quarantined_and_not_stored(engine, settings, trained, own_store, lot):
+    from ganomaly.detector import Detector
+
+    huge = {name: array * 1e30 if array.ndim == 4 else array for name, array in trained.detector.weights().items()}
+    overflowing = Detector.from_weights(trained.detector.config, huge)
+    sha256 = trained.write(own_store / "flange" / "2", detector=overflowing, golden=trained.golden[:0])
+    register(engine, sha256, "flange/2")
+    settings = replace(settings, model_store=own_store)
+    (lot / "notes.txt").write_text("not a picture")
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    assert work_off(engine, settings, job.id) == 1
+    done = jobs.get_job(engine, job.id)
+    assert (done.state, done.quarantined, done.unreadable, done.unaccounted) == (JobState.DONE, 20, 1, 0)
+    reasons = {row["error"] for row in rows(engine, job.id) if row["state"] == ItemState.QUARANTINED}
+    assert reasons == {"the detector gave no finite score for this picture"}
+
+
+def test_an_unexpected_error_gives_the_batch_back_and_the_picture_is_found(engine, settings, job, when_read):
+    def fail(name):
+        if name == "005.png":
+            raise MemoryError("no room for it\nand a second line")
+
+    when_read(fail)
+    inspection.inspect_batch(engine, settings, job.id, 1)
+    given_back = batch_row(engine, job.id, 1)
+    assert (given_back.state, given_back.attempts, given_back.owner) == (BatchState.WAITING, 1, None)
+    assert given_back.error == "MemoryError: no room for it"
+    assert given_back.published_at is None
+    work_off(engine, settings, job.id)
+    done = jobs.get_job(engine, job.id)
+    assert (done.state, done.scored, done.quarantined, done.unaccounted) == (JobState.DONE, 19, 1, 0)
+    assert "MemoryError: no room for it" in by_name(engine, job.id)["005.png"]["error"]
+
+
+def test_late_results_are_refused_and_logged(engine, settings, job, when_read, logs):
+    """As of a process that was frozen: somebody else has the batch when the results are there."""
+    taken = []
+
+    def lose(name):
+        if name == "015.png":
+            assert expire_and_sweep(engine, settings).put_back == 1
+            taken.append(batches.claim_batch(engine, job.id, 1, "somebody else", 60.0))
+
+    when_read(lose)
+    inspection.inspect_batch(engine, settings, job.id, 1)
+    assert [log["event"] for log in logs] == ["late results refused"]
+    assert jobs.get_job(engine, job.id).unaccounted == 20
+    assert batches.renew_lease(engine, taken[0], 60.0)
+
+
+def test_a_lease_that_is_lost_ends_the_work_on_the_batch(engine, settings, model, lot, when_read, logs):
+    for i in range(20, 200):
+        os.link(lot / f"{i % 20:03}.png", lot / f"{i:03}.png")
+    settings = replace(settings, batch_size=200, lease_seconds=0.2)
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    read = []
+
+    def lose(name):
+        read.append(name)
+        if name == "000.png":
+            assert expire_and_sweep(engine, settings).put_back == 1
+            eventually(lambda: "lease" not in {thread.name for thread in threading.enumerate()}, "it went unnoticed")
+
+    when_read(lose)
+    inspection.inspect_batch(engine, settings, job.id, 1)
+    assert [log["event"] for log in logs] == ["late results refused"]
+    assert len(read) < 100
+    assert batch_row(engine, job.id, 1).state == BatchState.WAITING
+    assert jobs.get_job(engine, job.id).unaccounted == 200
+
+
+def test_the_lease_is_renewed_while_a_single_picture_blocks(engine, settings, job, when_read):
+    settings = replace(settings, lease_seconds=1.0)
+
+    def block(name):
+        if name == "002.png":
+            first = batch_row(engine, job.id, 1).lease_expires_at
+            eventually(lambda: batch_row(engine, job.id, 1).lease_expires_at > first, "the lease was not renewed")
+
+    when_read(block)
+    inspection.inspect_batch(engine, settings, job.id, 1)
+    assert jobs.get_job(engine, job.id).scored == 16
+
+
+@ONE_DATABASE
+@pytest.mark.parametrize("harm", ["missing", "tampered", "replaced", "of another size"])
+@pytest.mark.usefixtures("nothing_loaded")
+def test_a_bundle_that_cannot_be_used_fails_the_job_with_one_line(
+    engine, settings, trained, store, own_store, lot, harm
+):
+    folder, sha256 = own_store / "flange" / "1", store[1]
+    if harm == "missing":
+        folder.rename(own_store / "elsewhere")
+    elif harm == "tampered":
+        weights = bytearray((folder / "weights.npz").read_bytes())
+        weights[len(weights) // 2] ^= 1
+        (folder / "weights.npz").write_bytes(weights)
+    elif harm == "replaced":
+        folder.rename(own_store / "elsewhere")
+        trained.write(folder, card={"name": "another"})
+    else:
+        folder.rename(own_store / "elsewhere")
+        other = {"size": 64, "channels": 1, "depth": 8, "window": [0.0, 1.0]}
+        sha256 = trained.write(folder, preprocessing=other)
+    register(engine, sha256)
+    settings = replace(settings, model_store=own_store)
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    assert work_off(engine, settings, job.id) == 1
+    failed = jobs.get_job(engine, job.id)
+    assert (failed.state, failed.quarantined, failed.unaccounted) == (JobState.FAILED, 20, 0)
+    assert str(folder) in failed.error
+    assert "\n" not in failed.error
+    assert {row["error"] for row in rows(engine, job.id)} == {failed.error}
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+def test_a_restored_bundle_and_a_retry_bring_a_failed_job_to_its_end(engine, settings, store, own_store, lot):
+    register(engine, store[1])
+    settings = replace(settings, model_store=own_store)
+    (own_store / "flange").rename(own_store / "elsewhere")
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    work_off(engine, settings, job.id)
+    (own_store / "elsewhere").rename(own_store / "flange")
+    again, count = retry(engine, settings, job.id)
+    assert (again.state, count) == (JobState.QUEUED, 20)
+    work_off(engine, settings, job.id)
+    done = jobs.get_job(engine, job.id)
+    assert (done.state, done.scored, done.error) == (JobState.DONE, 20, None)
+
+
+def test_a_database_that_is_away_at_the_end_loses_and_doubles_nothing(settings, store, lot, tmp_path, when_read, logs):
+    """Another program holds SQLite's write lock: neither results nor the giving back can be written."""
+    path = tmp_path / "busy.db"
+    engine = make_engine(f"sqlite:///{path}")
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout = 20"))
+    from db import migrate
+
+    migrate.upgrade(f"sqlite:///{path}")
+    register(engine, store[1])
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        when_read(lambda name: name == "015.png" and other.execute("BEGIN IMMEDIATE"))
+        inspection.inspect_batch(engine, settings, job.id, 1)
+        other.execute("ROLLBACK")
+    assert "batch could not be given back: its lease ends by time" in [log["event"] for log in logs]
+    assert batch_row(engine, job.id, 1).state == BatchState.LEASED
+    when_read(lambda name: None)
+    assert expire_and_sweep(engine, settings).put_back == 1
+    inspection.inspect_batch(engine, settings, job.id, 2)
+    assert jobs.get_job(engine, job.id).scored == 4
+    engine.dispose()
+
+
+def test_a_full_database_is_no_fault_of_the_pictures(request, settings, store, lot, tmp_path):
+    """PostgreSQL's own error for a full disk, raised where results are written, as often as it likes."""
+    url = request.getfixturevalue("postgres_url")
+    from db.engine import open_database
+
+    engine = open_database(url)
+    register(engine, store[1])
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    with writing(engine) as connection:
+        connection.execute(
+            text(
+                "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS "
+                "$$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$"
+            )
+        )
+        connection.execute(text("CREATE TRIGGER t BEFORE INSERT ON result EXECUTE FUNCTION full_disk()"))
+    for _ in range(2 * settings.max_attempts):
+        inspection.inspect_batch(engine, settings, job.id, 1)
+        assert not sweeping.sweep(engine, max_attempts=settings.max_attempts).anything
+    given_back = batch_row(engine, job.id, 1)
+    assert (given_back.state, given_back.attempts) == (BatchState.WAITING, 0)
+    assert "no space left" in given_back.error
+    assert "INSERT" not in given_back.error
+    with writing(engine) as connection:
+        connection.execute(text("DROP TRIGGER t ON result"))
+    work_off(engine, settings, job.id)
+    assert jobs.get_job(engine, job.id).scored == 20
+    engine.dispose()
+
+
+def test_connections_that_the_server_cuts_do_not_stop_a_batch(request, settings, store, lot, when_read):
+    url = request.getfixturevalue("postgres_url")
+    from db.engine import open_database
+
+    engine, outside = open_database(url), make_engine(url)
+    register(engine, store[1])
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+
+    def cut(name):
+        if name == "010.png":
+            with outside.connect() as connection:
+                connection.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                    )
+                )
+
+    when_read(cut)
+    work_off(engine, settings, job.id)
+    assert jobs.get_job(engine, job.id).scored == 20
+    assert batch_row(engine, job.id, 1).attempts == 1
+    engine.dispose()
+    outside.dispose()
+
+
+def test_reading_does_not_run_ahead_of_scoring_without_bound():
+    started, most = 0, 0
+    lock = threading.Lock()
+
+    def read(item):
+        nonlocal started
+        with lock:
+            started += 1
+        return item
+
+    taken = []
+    for item, result in inspection._read_ahead(read, range(500), 8):
+        assert item == result
+        with lock:
+            most = max(most, started - len(taken))
+        taken.append(item)
+    assert taken == list(range(500))
+    assert most <= 9
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+def test_a_process_loads_a_model_once_and_keeps_only_some(store, trained, own_store, monkeypatch):
+    monkeypatch.setattr(scoring_process, "MODELS_KEPT", 1)
+    other = trained.write(own_store / "flange" / "2", card={"name": "another"})
+    first = scoring_process.model(own_store, "flange/1", store[1])
+    assert scoring_process.model(own_store, "flange/1", store[1]) is first
+    scoring_process.model(own_store, "flange/2", other)
+    assert list(scoring_process._models) == [other]
