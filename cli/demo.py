@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.jobs import raise_unless_done
 from cli.output import say
 from cli.session import Session, open_session
+from oddlot.words import FINISHED_JOB_STATES
 
 if TYPE_CHECKING:
     from db.jobs import JobRow
@@ -42,8 +44,11 @@ def demo(
     started = time.monotonic()
     folder = folder.absolute()
     os.environ["ODDLOT_HOME"] = str(folder / "home")  # never touches the user's own models and jobs
-    for name in ("ODDLOT_DATABASE_URL", "ODDLOT_BROKER_URL", "ODDLOT_MODEL_STORE", "ODDLOT_CONFIG"):
-        os.environ.pop(name, None)
+    for name in [name for name in os.environ if name.startswith("ODDLOT_") and name != "ODDLOT_HOME"]:
+        del os.environ[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "oddlot.toml").write_text("# Empty, so that no other oddlot.toml is met.\n", encoding="utf-8")
+    os.environ["ODDLOT_CONFIG"] = str(folder / "oddlot.toml")
     say(f"1. Drawing {GOOD} good pictures to learn from and a night of {TONIGHT_GOOD + DEFECTS}, in {folder}")
     draw(folder)
     session = open_session()
@@ -58,8 +63,9 @@ def demo(
     show_report(run_fit(session, fit))
     say(f"\n3. oddlot inspect {MODEL} {_short(folder / 'tonight')}")
     row = run_inspection(session, Submission(model=MODEL, folder=folder / "tonight", line="demo"))
-    if row is None:
+    if row is None or row.state not in FINISHED_JOB_STATES:
         raise typer.Abort
+    raise_unless_done(row)
     show_inspection(session, row)
     say("\n4. What a person who knows the answers sees (the detector never did)")
     say(compare_with_labels(session, row, folder / "labels.csv"))

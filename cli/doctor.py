@@ -16,13 +16,13 @@ from cli.output import Format, print_json, say, write_rows
 from oddlot.errors import OddlotError
 from oddlot.processes import available_cores
 from oddlot.settings import Settings, load_settings
+from oddlot.words import FitState
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 PACKAGES = ("tensorflow", "keras", "celery", "redis", "sqlalchemy", "pillow", "numpy")
 FREE_BYTES = 2 * 1024**3
-STUCK_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def examine() -> Iterator[Finding]:
         return
     yield from _guarded("home", lambda: _home(settings))
     yield from _guarded("queue", lambda: _queue(settings))
-    from db.engine import open_database
+    from db.engine import open_database, shown
 
     engine: Engine | None = None
     try:
@@ -74,7 +74,7 @@ def examine() -> Iterator[Finding]:
     except OddlotError as error:
         yield Finding("database", "wrong", str(error))
         return
-    yield Finding("database", "ok", f"{engine.dialect.name}: {engine.url.render_as_string(hide_password=True)}")
+    yield Finding("database", "ok", f"{engine.dialect.name}: {shown(engine.url)}")
     yield from _guarded("models", lambda: _models(settings, engine))
     yield from _guarded("work", lambda: _work(engine))
 
@@ -128,10 +128,9 @@ def _queue(settings: Settings) -> Iterator[Finding]:
 
 
 def _models(settings: Settings, engine: "Engine") -> Iterator[Finding]:
-    from db import models
-
     from cli.models import bundle_path
     from cli.session import Session
+    from db import models
 
     rows = models.list_models(engine)
     yield Finding("models", "ok" if rows else "note", f"{len(rows)} versions of {len({r.name for r in rows})} models",
@@ -144,8 +143,15 @@ def _models(settings: Settings, engine: "Engine") -> Iterator[Finding]:
 
 
 def _work(engine: "Engine") -> Iterator[Finding]:
-    from db import workers
+    from db import fits, jobs, workers
 
+    for asked in fits.recent_fits(engine):
+        failed = asked.state == FitState.FAILED
+        yield Finding("fits", "note", f"fit {asked.id} of {asked.name} is {asked.state}",
+                      asked.error or "" if failed else "")  # fmt: skip
+    for job_id in jobs.died_listing(engine):
+        yield Finding("jobs", "wrong", f"job {job_id} was being listed by a command that is gone",
+                      f"oddlot retry {job_id} begins it again")  # fmt: skip
     living = workers.living(engine)
     health = workers.queue_health(engine)
     yield Finding("workers", "ok" if living or not health.waiting else "wrong", f"{len(living)} alive",
@@ -169,8 +175,6 @@ def _without_password(url: str) -> str:
     from urllib.parse import urlsplit, urlunsplit
 
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.hostname or ""
+    user = "" if parts.password is None else f"{parts.username or ''}:***@"
     port = f":{parts.port}" if parts.port else ""
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}{port}"))
+    return urlunsplit(parts._replace(netloc=f"{user}{parts.hostname or ''}{port}", query=""))

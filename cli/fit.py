@@ -167,7 +167,7 @@ class BarProgress:
         self._bars.stop()
 
     def say(self, text: str) -> None:
-        self._bars.console.print(text)
+        self._bars.console.print(text, markup=False)
 
     def reading(self, done: int, total: int) -> None:
         if self._reading is None:

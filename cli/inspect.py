@@ -1,5 +1,7 @@
 """`oddlot inspect`: the whole inspection in one command, with nothing running before."""
 
+import math
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,16 +12,19 @@ from cli import jobs as job_commands
 from cli.jobs import AsJson, Glob, Key, Line, Lot, OnlyNew, Priority, Recursive
 from cli.output import Format, note, print_json, say
 from cli.results import COLUMNS, FLAGGED_TABLE, show_rows
-from cli.services import Concurrency, stop_on_signals, worker_process
+from cli.services import Concurrency, WorkerProcess, stop_on_signals, worker_process
 from cli.session import Session, open_session
 from cli.waiting import wait_for_job
 from oddlot.queue import DEFAULT_PRIORITY
-from oddlot.words import FINISHED_JOB_STATES
+from oddlot.words import FINISHED_JOB_STATES, JobState
 
 if TYPE_CHECKING:
     from db.jobs import JobRow
-
     from worker.submission import Submission
+
+
+LOOK_SECONDS = 2.0
+"""How often a waiting `inspect` looks whether somebody else's worker still lives."""
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +49,7 @@ def inspect(
     Workers that already run (`oddlot up`) do the work where there are any. Ctrl-C stops in order: the job stays in
     the database and goes on with the next worker.
     """
+    from db import jobs
     from worker.submission import Submission
 
     session = open_session()
@@ -54,8 +60,14 @@ def inspect(
     row = run_inspection(session, wish, concurrency, quiet=as_json)
     if row is None:
         return
+    if row.state not in FINISHED_JOB_STATES:
+        if as_json:
+            print_json(job_commands.job_record(row))
+        return
     if as_json:
-        print_json({**job_commands.job_record(row), "flagged_items": flagged_rows(session, row.id)})
+        deferred = jobs.deferred_files(session.engine, row.id)
+        flagged = flagged_rows(session, row.id)
+        print_json({**job_commands.job_record(row), "deferred": deferred, "flagged_items": flagged})
     else:
         show_inspection(session, row)
     job_commands.raise_unless_done(row)
@@ -64,9 +76,11 @@ def inspect(
 def run_inspection(
     session: Session, wish: "Submission", concurrency: int | None = None, *, quiet: bool = False
 ) -> "JobRow | None":
-    """Submit, start what is not running, wait, stop it. Returns None where the user stopped it."""
-    from db import workers
+    """Submit, start what is not running, wait, stop it.
 
+    Where the user stops it, the job is returned as it stands, or None if it was not listed to its end.
+    """
+    from db import jobs
     from worker import submission
     from worker.broker import embedded_broker
 
@@ -80,19 +94,39 @@ def run_inspection(
             if row.state in FINISHED_JOB_STATES:
                 return row
             submission.publish(session.engine, settings)
-            check = None
-            if not workers.living(session.engine):
-                check = stack.enter_context(worker_process(settings, "worker.app", concurrency)).check
-            return wait_for_job(session, row.id, quiet=quiet, check=check)
+            somebody = _SomebodyWorks(session, concurrency, stack)
+            return wait_for_job(session, row.id, quiet=quiet, check=somebody.check)
     except KeyboardInterrupt:
         if row is None:
-            note("stopped while the folder was listed; nothing was inspected")
-        else:
-            note(
-                f"stopped; job {row.id} is safe in the database: `oddlot up` goes on with it, "
-                f"`oddlot cancel {row.id}` drops what is left"
-            )
-        return None
+            note("stopped while the folder was listed: the job is cancelled, nothing was inspected")
+            return None
+        note(
+            f"stopped; job {row.id} is safe in the database: `oddlot up` goes on with it, "
+            f"`oddlot cancel {row.id}` drops what is left"
+        )
+        return jobs.get_job(session.engine, row.id)
+
+
+class _SomebodyWorks:
+    """Sees to it that there is a worker: one that runs already, or our own as soon as there is none."""
+
+    def __init__(self, session: Session, concurrency: int | None, stack: ExitStack) -> None:
+        self._session, self._concurrency, self._stack = session, concurrency, stack
+        self._own: WorkerProcess | None = None
+        self._looked = -math.inf
+
+    def check(self) -> None:
+        """Raises OddlotError where our own worker has died."""
+        if self._own is not None:
+            self._own.check()
+        elif time.monotonic() - self._looked > LOOK_SECONDS:
+            from db import workers
+
+            self._looked = time.monotonic()
+            if not workers.living(self._session.engine):
+                self._own = self._stack.enter_context(
+                    worker_process(self._session.settings, "worker.app", self._concurrency)
+                )
 
 
 def show_inspection(session: Session, row: "JobRow") -> None:
@@ -104,12 +138,14 @@ def show_inspection(session: Session, row: "JobRow") -> None:
         say(f"{row.flagged} of {row.scored} pictures are odd, most suspicious first:")
         wanted = ResultFilter(job_id=row.id, flagged_only=True)
         show_rows(session, wanted, Format.TABLE, None, None, FLAGGED_TABLE)
-    else:
+    elif row.state == JobState.DONE:
         say(f"None of {row.scored} pictures is odd.")
     say(job_commands.completeness(row))
     deferred = job_rows.deferred_files(session.engine, row.id)
     if deferred:
         say(f"{len(deferred)} files were still being written and are left for the next run: oddlot job {row.id}")
+    for reason, count in row.left_out.items():
+        say(f"left out: {count} ({reason})")
     if row.unreadable or row.quarantined:
         say(f"Not inspected, with the reason: oddlot results --job {row.id} --state unreadable (or quarantined)")
     say(f"Every item: oddlot results --job {row.id} --format csv -o job-{row.id}.csv")

@@ -69,6 +69,7 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Put a folder into the queue and print the job's number; workers do the rest."""
+    from db import jobs
     from worker import submission
 
     session = open_session()
@@ -90,7 +91,9 @@ def submit(
         if not as_json:
             note(completeness(job_row))
     if as_json:
-        print_json(job_record(job_row))
+        print_json({**job_record(job_row), "deferred": jobs.deferred_files(session.engine, job_row.id)})
+    elif deferred := jobs.deferred_files(session.engine, job_row.id):
+        note(f"{len(deferred)} files were still being written and are left for the next run: oddlot job {job_row.id}")
     if wait:
         raise_unless_done(job_row)
 
@@ -116,14 +119,18 @@ def jobs(
     as_json: AsJson = False,
 ) -> None:
     """The newest jobs and who works on them."""
+    from db import fits, workers
     from db import jobs as rows
-    from db import workers
 
     session = open_session()
     found = rows.list_jobs(session.engine, limit=limit)
     if as_json:
         print_json([job_record(row) for row in found])
         return
+    for asked in fits.recent_fits(session.engine):
+        note(f"fit {asked.id} of {asked.name} is {asked.state}" + (f": {asked.error}" if asked.error else ""))
+    for job_id in rows.died_listing(session.engine):
+        note(f"job {job_id} was being listed by a command that is gone: `oddlot retry {job_id}` begins it again")
     if not found:
         say("No jobs yet. Submit a folder: oddlot submit NAME FOLDER")
         return
@@ -147,7 +154,7 @@ def job(
         row = wait_for_job(session, row.id, quiet=as_json)
     deferred = rows.deferred_files(session.engine, row.id)
     if as_json:
-        print_json({**job_record(row), "left_out": row.left_out, "deferred": deferred})
+        print_json({**job_record(row), "deferred": deferred})
         return
     say(summary(row))
     say(completeness(row))
@@ -175,7 +182,7 @@ def cancel(job_id: JobId, as_json: AsJson = False) -> None:
         f"{row.cancelled} were not looked at"
     )
     if row.unaccounted:
-        say(f"{row.unaccounted} are in a worker's hands and are finished within one batch")
+        say(f"{row.unaccounted} are in a worker's hands: finished with the batch, or cancelled if that worker is gone")
 
 
 def retry(job_id: JobId, as_json: AsJson = False) -> None:
@@ -209,14 +216,16 @@ def job_record(row: "JobRow") -> dict[str, Any]:
         "line": row.line, "state": str(row.state), "priority": row.priority, "night": row.night,
         "found": row.found, "seen_before": row.seen_before, "listed": row.listed, "scored": row.scored,
         "flagged": row.flagged, "unreadable": row.unreadable, "quarantined": row.quarantined,
-        "cancelled": row.cancelled, "unaccounted": row.unaccounted, "created_at": row.created_at,
-        "started_at": row.started_at, "finished_at": row.finished_at, "source": row.source, "error": row.error,
+        "cancelled": row.cancelled, "unaccounted": row.unaccounted, "left_out": row.left_out,
+        "created_at": row.created_at, "started_at": row.started_at, "finished_at": row.finished_at,
+        "source": row.source, "error": row.error,
     }  # fmt: skip
 
 
 def summary(row: "JobRow") -> str:
     place = f", line {row.line}" if row.line else ""
-    seen = f", {row.seen_before} of the folder's files seen before" if row.seen_before else ""
+    seen = f", {row.seen_before} of the folder's files seen before or waiting already" if row.seen_before else ""
+    seen += f", {sum(row.left_out.values())} left out" if row.left_out else ""
     return (
         f"job {row.id} ({row.state}): lot {row.lot}{place}, model {row.model_name} version {row.model_version}, "
         f"{row.listed} pictures listed{seen}"

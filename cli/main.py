@@ -88,8 +88,9 @@ def _fail_or_raise(error: Exception) -> None:
             f"the queue cannot be reached: {str(error).splitlines()[0]}. `oddlot doctor` looks for the cause",
             1,
         )
-    if isinstance(error, OSError) and error.filename is not None:
-        _fail(f"{error.filename}: {error.strerror}", 1)
+    if isinstance(error, OSError) and error.errno is not None:  # a missing folder, a full disk
+        where = f"{error.filename}: " if error.filename is not None else ""
+        _fail(f"{where}{error.strerror or error}", 1)
     raise error
 
 

@@ -31,6 +31,8 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
     """The models: list (also without a word behind it), show, promote, rollback, export, import."""
     if context.invoked_subcommand is None:
         list_all(None, as_json)
+    elif as_json:
+        raise typer.BadParameter("write --json behind the word: oddlot models list --json")
 
 
 @group.command("list", epilog="Example: oddlot models list")
@@ -113,21 +115,32 @@ def import_(
 ) -> None:
     """Take over a model from a file: verified, scored again on its golden pictures, made active."""
     import os
+    import shutil
 
     from db import models as rows
     from ganomaly.bundle import open_bundle
     from ganomaly.threads import set_threads
     from ganomaly.transport import import_bundle
+    from trainer.fit import check_name
 
     session = open_session()
     if not file.is_file():
         raise OddlotError(f"{file} is not a file: give one written by `oddlot models export`")
+    if name is not None:
+        check_name(name)
     uri = f"imported/{os.urandom(8).hex()}"
-    sha256 = import_bundle(file, session.settings.model_store / uri)
+    folder = session.settings.model_store / uri
+    sha256 = import_bundle(file, folder)
     set_threads(available_cores())
-    bundle = open_bundle(session.settings.model_store / uri, sha256)
+    try:
+        bundle = open_bundle(folder, sha256)
+        name = name or str(bundle.card.get("name"))
+        check_name(name)
+    except OddlotError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     row = rows.register_model(
-        session.engine, name=name or bundle.card["name"], bundle_uri=uri, bundle_sha256=sha256,
+        session.engine, name=name, bundle_uri=uri, bundle_sha256=sha256,
         architecture=bundle.detector.config.architecture, threshold=bundle.calibration.threshold,
         false_alarms=bundle.calibration.false_alarms, card=bundle.card,
     )  # fmt: skip

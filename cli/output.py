@@ -54,7 +54,7 @@ def console(*, stderr: bool = False) -> "Console":
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    typer.echo(json.dumps(value, indent=2, default=_plain, ensure_ascii=False))
+    typer.echo(json.dumps(value, indent=2, default=_plain, ensure_ascii=_only_ascii(sys.stdout)))
 
 
 def write_rows(
@@ -95,9 +95,14 @@ def _write_json(rows: Iterable[Row], columns: Sequence[str], stream: IO[str]) ->
     stream.write("[")
     for count, row in enumerate(rows, start=1):
         chosen = {name: row[name] for name in columns}
-        stream.write(("\n" if count == 1 else ",\n") + json.dumps(chosen, default=_plain, ensure_ascii=False))
+        text = json.dumps(chosen, default=_plain, ensure_ascii=_only_ascii(stream))
+        stream.write(("\n" if count == 1 else ",\n") + text)
     stream.write("\n]\n" if count else "]\n")
     return count
+
+
+def _only_ascii(stream: IO[str]) -> bool:
+    return (getattr(stream, "encoding", None) or "").lower().replace("-", "") != "utf8"
 
 
 def _write_parquet(rows: Iterable[Row], columns: Sequence[str], output: Path | None) -> int:
@@ -132,7 +137,7 @@ def _write_table(
 
     iterator = iter(rows)
     shown = list(islice(iterator, limit))
-    more = sum(1 for _ in iterator) if limit is not None and len(shown) == limit else 0
+    more = next(iterator, None) is not None  # one look: counting them all would read them all
     table = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
     for name in columns:
         right = shown and isinstance(shown[0][name], int | float) and not isinstance(shown[0][name], bool)
@@ -148,8 +153,8 @@ def _write_table(
     else:
         console().print(table)
     if more:
-        note(f"... and {more} more: --limit 0 shows all, --format csv writes them")
-    return len(shown) + more
+        note(f"... the first {len(shown)}: --limit 0 shows all, --format csv writes them")
+    return len(shown)
 
 
 def _text(value: Any) -> str:

@@ -108,9 +108,9 @@ def moment(text: str | None, option: str) -> dt.datetime | None:
     if text == "today":
         return now.replace(hour=0, minute=0, second=0, microsecond=0)
     units = {"h": "hours", "d": "days", "m": "minutes"}
-    if text[-1:] in units and text[:-1].isdecimal():
-        return now - dt.timedelta(**{units[text[-1]]: int(text[:-1])})
     try:
+        if text[-1:] in units and text[:-1].isdecimal():
+            return now - dt.timedelta(**{units[text[-1]]: int(text[:-1])})
         return dt.datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise OddlotError(

@@ -130,7 +130,9 @@ def stop_on_signals() -> Iterator[None]:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # One that is ignored stays so: that is what `nohup` asks for.
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
@@ -140,7 +142,9 @@ def stop_on_signals() -> Iterator[None]:
 
 def _command(app: str, concurrency: int | None) -> list[str]:
     name = f"{app.partition('.')[0]}-{os.getpid()}@%h"
-    command = [sys.executable, "-m", "celery", "--app", app, "worker", "--pool", "prefork", "--hostname", name,
+    # -P, and not `-m celery --app`: a db.py or worker.py in the current folder must not be taken for ours.
+    program = f"import sys; from {app} import app; app.worker_main(sys.argv[1:])"
+    command = [sys.executable, "-P", "-c", program, "worker", "--pool", "prefork", "--hostname", name,
                "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]  # fmt: skip
     return command if concurrency is None else [*command, "--concurrency", str(concurrency)]
 
@@ -149,8 +153,6 @@ def _environment(settings: Settings) -> dict[str, str]:
     return {
         **os.environ,
         "ODDLOT_HOME": str(settings.home),
-        # On SIGTERM: finish what is in work within the grace time, then give the rest back.
-        "REMAP_SIGTERM": "SIGQUIT",
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
     }
 

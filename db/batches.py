@@ -28,13 +28,20 @@ class ItemRow:
 
 @dataclass(frozen=True)
 class Claim:
-    """A batch that is ours as long as its lease is renewed; `fencing` is higher than in every earlier claim of it."""
+    """A batch that is ours as long as its lease is renewed.
+
+    `fencing` is higher than in every earlier claim of it, `attempts` counts them, this one included; `source` is the
+    folder and `model_id` the model of its job.
+    """
 
     batch_id: int
     job_id: int
     number: int
     owner: str
     fencing: int
+    attempts: int
+    source: str
+    model_id: int
     items: tuple[ItemRow, ...]
 
 
@@ -68,7 +75,7 @@ def claim_batch(engine: Engine, job_id: int, number: int, owner: str, lease_seco
                 state=BatchState.LEASED, owner=owner, lease_expires_at=_until(connection, lease_seconds),
                 attempts=batch.c.attempts + 1, fencing=batch.c.fencing + 1,
             )
-            .returning(batch.c.id, batch.c.fencing)
+            .returning(batch.c.id, batch.c.fencing, batch.c.attempts)
         ).one_or_none()  # fmt: skip
         if row is None:
             return None
@@ -77,7 +84,11 @@ def claim_batch(engine: Engine, job_id: int, number: int, owner: str, lease_seco
             .where(item.c.batch_id == row.id, item.c.state == ItemState.WAITING)
             .order_by(item.c.id)
         )
-        claim = Claim(row.id, job_id, number, owner, row.fencing, tuple(ItemRow(*found) for found in items))
+        source, model_id = connection.execute(select(job.c.source, job.c.model_id).where(job.c.id == job_id)).one()
+        claim = Claim(
+            row.id, job_id, number, owner, row.fencing, row.attempts, source, model_id,
+            tuple(ItemRow(*found) for found in items),
+        )  # fmt: skip
         connection.execute(
             update(job)
             .where(job.c.id == job_id, job.c.state == JobState.QUEUED)
@@ -93,7 +104,7 @@ def renew_lease(engine: Engine, claim: Claim, lease_seconds: float) -> bool:
 
 
 def finish_batch(
-    engine: Engine, claim: Claim, outcomes: Sequence[Outcome], *, model_id: int, host: str, code_version: str
+    engine: Engine, claim: Claim, outcomes: Sequence[Outcome], *, host: str, code_version: str
 ) -> JobRow | None:
     """Write all outcomes and close the batch, in one transaction; returns the job where that finished it.
 
@@ -115,7 +126,13 @@ def finish_batch(
         scored = [outcome for outcome in outcomes if outcome.state == ItemState.SCORED]
         if scored:
             night, line = connection.execute(select(job.c.night, job.c.line).where(job.c.id == claim.job_id)).one()
-            shared = {"job_id": claim.job_id, "model_id": model_id, "scored_at": moment, "night": night, "line": line}
+            shared = {
+                "job_id": claim.job_id,
+                "model_id": claim.model_id,
+                "scored_at": moment,
+                "night": night,
+                "line": line,
+            }
             connection.execute(insert(result), [shared | _result_values(outcome) for outcome in scored])
         return settle_job(connection, claim.job_id)
 

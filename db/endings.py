@@ -5,12 +5,12 @@ from datetime import timedelta
 from sqlalchemy import Connection, Engine, select, update
 
 from db.engine import now, writing
-from db.jobs import JobRow, read_job, set_state
+from db.jobs import JobRow, get_job, read_job, set_state
 from db.listing import add_batches, begin_again, next_number
 from db.schema import item, job
 from db.settling import close_waiting, lock_job, settle_job
 from oddlot.errors import StateError
-from oddlot.processes import is_provably_dead
+from oddlot.processes import identity, is_provably_dead
 from oddlot.words import FINISHED_JOB_STATES, ItemState, JobState
 
 _UNSCORED = (ItemState.UNREADABLE, ItemState.QUARANTINED, ItemState.CANCELLED)
@@ -52,16 +52,23 @@ def _close(engine: Engine, job_id: int) -> JobRow:
 def retry_job(engine: Engine, job_id: int, batch_size: int) -> int:
     """Open a finished job again for what it has not scored; returns how many items that are.
 
-    A job whose listing died is emptied and stays in state `listing`, to be listed anew by the caller. Raises
-    StateError where the job is still being worked on or listed.
+    A job whose folder was never listed to its end, because the listing died or was cancelled, is emptied and put in
+    state `listing`, to be listed anew by the caller. Raises StateError where the job is still worked on or listed.
     """
+    if get_job(engine, job_id).state in (JobState.CANCELLED, JobState.FAILED):
+        _close(engine, job_id)  # where a `cancel` was killed half way, or is at it just now
     with writing(engine) as connection:
         state = lock_job(connection, job_id)
-        if state == JobState.LISTING:
-            _take_over_listing(connection, job_id)
-            return 0
-        if state not in FINISHED_JOB_STATES:
+        listed_at, finished_at = connection.execute(
+            select(job.c.listed_at, job.c.finished_at).where(job.c.id == job_id)
+        ).one()
+        if state not in (*FINISHED_JOB_STATES, JobState.LISTING):
             raise StateError(f"job {job_id} is {state}: wait for it, or cancel it first")
+        if state != JobState.LISTING and finished_at is None:
+            raise StateError(f"job {job_id} is {state}, but a worker still has a batch of it: wait for that")
+        if listed_at is None:
+            _take_over_listing(connection, job_id, state)
+            return 0
         ids = (
             connection.execute(
                 select(item.c.id).where(item.c.job_id == job_id, item.c.state.in_(_UNSCORED)).order_by(item.c.id)
@@ -81,16 +88,16 @@ def retry_job(engine: Engine, job_id: int, batch_size: int) -> int:
                     .where(item.c.id.in_(chunk[start : start + 500]))
                     .values(state=ItemState.WAITING, error=None, note=None, batch_id=batches[number])
                 )
-        # Also where nothing is put back: a batch that a killed `cancel` left waiting is worked on again.
         set_state(connection, job_id, JobState.QUEUED, finished_at=None, error=None)
         settle_job(connection, job_id)
         return len(ids)
 
 
-def _take_over_listing(connection: Connection, job_id: int) -> None:
+def _take_over_listing(connection: Connection, job_id: int, state: JobState) -> None:
     submitter, listing_at = connection.execute(
         select(job.c.submitter, job.c.listing_at).where(job.c.id == job_id)
     ).one()
-    if not is_provably_dead(submitter) and now(connection) - listing_at < LISTING_SILENCE:
+    gone = submitter == identity() or is_provably_dead(submitter)
+    if state == JobState.LISTING and not gone and now(connection) - listing_at < LISTING_SILENCE:
         raise StateError(f"job {job_id} is being listed by another command just now: wait for that")
     begin_again(connection, job_id)

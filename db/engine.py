@@ -97,8 +97,8 @@ def now(connection: Connection) -> datetime:
 
 
 def shown(url: URL) -> str:
-    """A URL for people, without its password."""
-    return url.render_as_string(hide_password=True)
+    """A URL for people, without its password and options, among which one may stand too."""
+    return url.set(query={}).render_as_string(hide_password=True)
 
 
 def _sqlite_engine(url: URL) -> Engine:

@@ -12,6 +12,19 @@ from db.schema import fit
 from oddlot.errors import LateResult
 from oddlot.words import FitState
 
+SHOWN_FOR = timedelta(days=1)
+"""How long a fit that failed is shown."""
+
+
+@dataclass(frozen=True)
+class FitRow:
+    """A fit that was asked for; `error` says why it failed."""
+
+    id: int
+    name: str
+    state: FitState
+    error: str | None
+
 
 @dataclass(frozen=True)
 class FitClaim:
@@ -30,6 +43,16 @@ def ask_fit(engine: Engine, name: str, options: dict[str, Any]) -> int:
             name=name, options=options, state=FitState.QUEUED, attempts=0, fencing=0, created_at=now(connection)
         )
         return connection.execute(new.returning(fit.c.id)).scalar_one()
+
+
+def recent_fits(engine: Engine, limit: int = 5) -> list[FitRow]:
+    """Fits that were asked for and are not done, and those that failed of late: the newest first."""
+    with reading(engine) as connection:
+        since = now(connection) - SHOWN_FOR
+        unfinished = fit.c.state.in_([FitState.QUEUED, FitState.RUNNING])
+        failed = (fit.c.state == FitState.FAILED) & (fit.c.finished_at >= since)
+        query = select(fit.c.id, fit.c.name, fit.c.state, fit.c.error).where(unfinished | failed)
+        return [FitRow(*row) for row in connection.execute(query.order_by(fit.c.id.desc()).limit(limit))]
 
 
 def claim_fit(engine: Engine, fit_id: int, owner: str, lease_seconds: float) -> FitClaim | None:

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, select, update
+from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from db.engine import now, reading, writing
 from db.schema import item, job, model, result
 from oddlot.errors import NotFoundError
-from oddlot.processes import identity
+from oddlot.processes import identity, is_provably_dead
 from oddlot.words import ItemState, JobState
 
 _NIGHT_BEGINS = dt.timedelta(hours=12)
@@ -56,7 +56,7 @@ class JobRow:
         return self.listed - self.scored - self.unreadable - self.quarantined - self.cancelled
 
 
-_SHOWN = [column for column in job.c if column.name not in ("submitter", "listing_at", "deferred")]
+_SHOWN = [column for column in job.c if column.name not in ("submitter", "listing_at", "listed_at", "deferred")]
 _JOBS = select(*_SHOWN, model.c.name.label("model_name"), model.c.version.label("model_version")).join(
     model, model.c.id == job.c.model_id
 )
@@ -117,6 +117,13 @@ def list_jobs(engine: Engine, *, limit: int) -> list[JobRow]:
         return [_row(connection, row) for row in rows]
 
 
+def died_listing(engine: Engine) -> list[int]:
+    """Jobs whose folder was being listed by a command that is known to be dead."""
+    with reading(engine) as connection:
+        rows = connection.execute(select(job.c.id, job.c.submitter).where(job.c.state == JobState.LISTING)).all()
+    return [row.id for row in rows if is_provably_dead(row.submitter)]
+
+
 def deferred_files(engine: Engine, job_id: int) -> list[str]:
     """Paths that were still being written when the folder was listed."""
     with reading(engine) as connection:
@@ -126,13 +133,19 @@ def deferred_files(engine: Engine, job_id: int) -> list[str]:
 def unseen(engine: Engine, model_id: int, files: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
     """Those of `files` (path, size, mtime_ns) that this model version has not looked at as they are now.
 
-    Looked at means scored or found unreadable; what was cancelled or quarantined gets another chance.
+    Looked at means scored, or found unreadable with all bytes in hand; and what still waits in a job that is worked
+    on will be. A file that could not be opened, was quarantined or cancelled gets another chance.
     """
+    looked_at_now = or_(
+        item.c.state == ItemState.SCORED,
+        and_(item.c.state == ItemState.UNREADABLE, item.c.sha256.is_not(None)),
+        and_(item.c.state == ItemState.WAITING, job.c.state.in_([JobState.QUEUED, JobState.RUNNING])),
+    )
     looked_at: set[tuple[str, int, int]] = set()
     query = (
         select(item.c.path, item.c.size, item.c.mtime_ns)
         .join(job, job.c.id == item.c.job_id)
-        .where(job.c.model_id == model_id, item.c.state.in_([ItemState.SCORED, ItemState.UNREADABLE]))
+        .where(job.c.model_id == model_id, looked_at_now)
     )
     with reading(engine) as connection:
         for start in range(0, len(files), 500):

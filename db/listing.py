@@ -22,15 +22,7 @@ def add_items(
     more) by this process.
     """
     with writing(engine) as connection:
-        moment = now(connection)
-        mine = (job.c.id == job_id) & (job.c.state == JobState.LISTING) & (job.c.submitter == identity())
-        changed = connection.execute(
-            update(job).where(mine).values(listed=job.c.listed + len(files), listing_at=moment)
-        ).rowcount
-        if changed != 1:
-            raise StateError(
-                f"job {job_id} is not being listed by this command any more: `oddlot job {job_id}` says why"
-            )
+        _change_ours(connection, job_id, listed=job.c.listed + len(files), listing_at=now(connection))
         numbers = range(first_batch, first_batch + -(-len(files) // batch_size))
         ids = add_batches(connection, job_id, numbers)
         if files:
@@ -81,16 +73,16 @@ def next_number(connection: Connection, job_id: int) -> int:
 def close_listing(
     engine: Engine, job_id: int, *, found: int, seen_before: int, left_out: dict[str, int], deferred: list[str]
 ) -> JobRow:
-    """The folder is listed: workers may begin. A job without items is done."""
+    """The folder is listed: workers may begin. A job without items is done.
+
+    Raises StateError where the job is not being listed (any more) by this process.
+    """
     with writing(engine) as connection:
-        connection.execute(
-            update(job)
-            .where(job.c.id == job_id)
-            .values(found=found, seen_before=seen_before, left_out=left_out, deferred=deferred)
-        )
-        connection.execute(
-            update(job).where(job.c.id == job_id, job.c.state == JobState.LISTING).values(state=JobState.QUEUED)
-        )
+        moment = now(connection)
+        _change_ours(
+            connection, job_id, state=JobState.QUEUED, found=found, seen_before=seen_before, left_out=left_out,
+            deferred=deferred, listed_at=moment,
+        )  # fmt: skip
         settle_job(connection, job_id)
         return read_job(connection, job_id)
 
@@ -100,5 +92,17 @@ def begin_again(connection: Connection, job_id: int) -> None:
     connection.execute(delete(item).where(item.c.job_id == job_id))
     connection.execute(delete(batch).where(batch.c.job_id == job_id))
     connection.execute(
-        update(job).where(job.c.id == job_id).values(listed=0, submitter=identity(), listing_at=now(connection))
-    )
+        update(job)
+        .where(job.c.id == job_id)
+        .values(
+            state=JobState.LISTING, listed=0, submitter=identity(), listing_at=now(connection), finished_at=None,
+            error=None,
+        )
+    )  # fmt: skip
+
+
+def _change_ours(connection: Connection, job_id: int, **values: object) -> None:
+    """Change a job that this process is listing. Raises StateError where it is not."""
+    ours = (job.c.id == job_id, job.c.state == JobState.LISTING, job.c.submitter == identity())
+    if connection.execute(update(job).where(*ours).values(**values)).rowcount != 1:
+        raise StateError(f"job {job_id} is not being listed by this command any more: `oddlot job {job_id}` says why")

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Select, exists, select
+from sqlalchemy import ColumnElement, Engine, Select, exists, func, select
 
 from db.engine import reading
-from db.schema import item, job, model, result, verdict
+from db.schema import batch, item, job, model, result, verdict
 from oddlot.words import ItemState
 
 CHUNK = 1000
@@ -74,10 +74,15 @@ def _query(wanted: ResultFilter) -> Select[Any]:
         query = query.where(line == wanted.line)
     if wanted.lot is not None:
         query = query.where(job.c.lot == wanted.lot)
-    if wanted.since is not None:
-        query = query.where(result.c.scored_at >= wanted.since)
-    if wanted.until is not None:
-        query = query.where(result.c.scored_at < wanted.until)
+    if wanted.since is not None or wanted.until is not None:
+        looked_at: ColumnElement[datetime | None] = result.c.scored_at
+        if not wanted.flagged_only:  # what was not scored has a time, too: that of its batch, or of its job
+            query = query.join(batch, batch.c.id == item.c.batch_id)
+            looked_at = func.coalesce(result.c.scored_at, batch.c.finished_at, job.c.created_at)
+        if wanted.since is not None:
+            query = query.where(looked_at >= wanted.since)
+        if wanted.until is not None:
+            query = query.where(looked_at < wanted.until)
     if wanted.min_score is not None:
         query = query.where(result.c.score >= wanted.min_score)
     if wanted.state is not None:

@@ -77,6 +77,8 @@ job = Table(
     # Who lists the folder, and when it last said so: a listing that died can be taken up again.
     Column("submitter", Line, nullable=False),
     Column("listing_at", Moment, nullable=False),
+    # When the whole folder was in SQL. Without it the job can only be listed anew, whatever its state.
+    Column("listed_at", Moment),
     Column("found", BigInteger, nullable=False),
     Column("seen_before", BigInteger, nullable=False),
     Column("left_out", Json, nullable=False),

@@ -16,7 +16,7 @@ def identity() -> str:
 
     `host|space|pid|start` where `space` tells boots and containers of equal host names apart.
     """
-    return f"{socket.gethostname()}|{_process_space()}|{os.getpid()}|{_start_time(os.getpid())}"
+    return f"{socket.gethostname()}|{_process_space()}|{os.getpid()}|{_start_time(os.getpid()) or ''}"
 
 
 def is_provably_dead(owner: str) -> bool:
@@ -24,8 +24,15 @@ def is_provably_dead(owner: str) -> bool:
     parts = owner.split("|")
     if len(parts) != 4 or parts[0] != socket.gethostname() or parts[1] != _process_space():
         return False
-    started = _start_time(int(parts[2]))
-    return parts[3] != "" and started != parts[3]
+    pid = int(parts[2])
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # somebody else's
+    started = _start_time(pid)
+    return parts[3] != "" and started is not None and started != parts[3]
 
 
 def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
@@ -56,11 +63,11 @@ def _process_space() -> str:
     return hashlib.sha256(f"{boot} {space}".encode()).hexdigest()[:12]
 
 
-def _start_time(pid: int) -> str:
-    """Clock ticks since boot at which the process started; empty where it does not run or is a zombie."""
+def _start_time(pid: int) -> str | None:
+    """Clock ticks since boot at which the process started; empty for a zombie, None where it cannot be seen."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return ""
+        return None
     after_name = stat.rpartition(")")[2].split()
     return "" if after_name[0] in "ZX" else after_name[19]

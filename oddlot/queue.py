@@ -24,8 +24,10 @@ DEFAULT_PRIORITY = 5
 
 BATCH_TIME_LIMIT = 1800
 """Seconds after which a batch that still runs is killed; the sweeper gives it to somebody else."""
+VISIBILITY_TIMEOUT = 2 * BATCH_TIME_LIMIT + 600
+"""Seconds after which an unacknowledged message is handed out again: no task can still live by then."""
 SHUTDOWN_GRACE = 30
-"""Seconds that a worker has, after SIGTERM, to finish the batches it holds."""
+"""Seconds that a worker has, after SIGTERM, to finish the batches in work before it is killed."""
 
 # A unix socket's address has room for 107 bytes on Linux, 103 on macOS.
 _SOCKET_PATH_LIMIT = 100
@@ -70,8 +72,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
-            # Beyond twice the time limit, so that no living task is handed out a second time.
-            "visibility_timeout": 2 * BATCH_TIME_LIMIT + 600,
+            "visibility_timeout": VISIBILITY_TIMEOUT,
             "unacked_restore_interval": 10,
             "unacked_restore_throttle": 1,
             "health_check_interval": 10,
@@ -85,6 +86,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "result_serializer": "json",
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
+        **_encryption(settings),
         "task_acks_late": True,
         "task_track_started": False,
         "task_time_limit": BATCH_TIME_LIMIT,
@@ -92,10 +94,17 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         # At Celery's 4 seconds every child that is still loading its model would be killed.
         "worker_proc_alive_timeout": 600,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "worker_soft_shutdown_timeout": SHUTDOWN_GRACE,
-        "worker_enable_soft_shutdown_on_idle": False,
         "worker_send_task_events": False,
         "worker_hijack_root_logger": False,
         "enable_utc": True,
         "timezone": "UTC",
     }
+
+
+def _encryption(settings: Settings) -> dict[str, Any]:
+    """Over TLS the server must prove who it is; Celery alone would ask for no certificate."""
+    if not settings.broker_url.startswith("rediss:"):
+        return {}
+    import ssl
+
+    return {"broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED}}

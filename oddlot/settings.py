@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -63,14 +64,14 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     Raises SettingsError where a value is not of its type or a key is not known.
     """
     environ = os.environ if environ is None else environ
-    home = Path(environ.get("ODDLOT_HOME") or platformdirs.user_data_path("oddlot")).expanduser().absolute()
+    home = _typed("home", Path, environ.get("ODDLOT_HOME") or platformdirs.user_data_path("oddlot"))
     values: dict[str, Any] = {}
     source = _config_file(environ, home)
     if source is not None:
         values |= _read_config(source)
     names = {field.name for field in fields(Settings)}
     values |= {n: environ[f"ODDLOT_{n.upper()}"] for n in names if environ.get(f"ODDLOT_{n.upper()}")}
-    home = Path(values.pop("home", home)).expanduser().absolute()
+    home = _typed("home", Path, values.pop("home", home))
     values.setdefault("database_url", f"sqlite:///{home / 'oddlot.db'}")
     values.setdefault("broker_url", EMBEDDED)
     values.setdefault("model_store", home / "models")
@@ -110,7 +111,7 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
             return float(value)
         if kind is str and isinstance(value, str):
             return value
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # the last: a ~user that is not there
         pass
     word = {Path: "a path", int: "a whole number", float: "a number", str: "text"}[kind]
     raise SettingsError(f"ODDLOT_{name.upper()} (or {name} in oddlot.toml) must be {word}, not {value!r}")
@@ -128,6 +129,14 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"ODDLOT_{name.upper()} must be between {low} and {high}, not {value}")
     if not settings.database_url.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
         raise SettingsError("ODDLOT_DATABASE_URL must begin with sqlite:/// or postgresql://")
-    schemes = ("redis://", "rediss://", "redis+socket://", "unix://")
-    if not settings.embedded_broker and not settings.broker_url.startswith(schemes):
+    schemes = ("redis://", "rediss://", "redis+socket://")
+    if settings.embedded_broker:
+        return
+    if not settings.broker_url.startswith(schemes):
         raise SettingsError("ODDLOT_BROKER_URL must be 'embedded' or begin with redis://, rediss:// or redis+socket://")
+    try:
+        _ = urlsplit(settings.broker_url).port
+    except ValueError:
+        raise SettingsError(
+            "ODDLOT_BROKER_URL is not a URL: write special characters of a password as %40 for @, %2F for /, and so on"
+        ) from None

@@ -84,14 +84,15 @@ def draw_set(folder: Path, *, good_train: int = 300, good_test: int = 60, defect
         _save(draw_part(np.random.default_rng([seed, 0, i])), train / f"flange-{i:04}.jpg")
     labels = ["good"] * good_test + [DEFECTS[i % len(DEFECTS)] for i in range(defects)]
     order = np.random.default_rng([seed, 1]).permutation(len(labels))
+    rows = [("file", "label")]
+    for place, i in enumerate(order):
+        name = f"flange-{place:04}.jpg"
+        rng = np.random.default_rng([seed, 2, int(i)])
+        _save(draw_part(rng, None if labels[i] == "good" else labels[i]), tonight / name)
+        rows.append((name, labels[i]))
+    # Written last: where it is, the set is whole.
     with (folder / "labels.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["file", "label"])
-        for place, i in enumerate(order):
-            name = f"flange-{place:04}.jpg"
-            rng = np.random.default_rng([seed, 2, int(i)])
-            _save(draw_part(rng, None if labels[i] == "good" else labels[i]), tonight / name)
-            writer.writerow([name, labels[i]])
+        csv.writer(stream).writerows(rows)
 
 
 def _save(pixels: np.ndarray, path: Path) -> None:

@@ -79,7 +79,8 @@ def _walk(top: str, report: ListingReport, recursive: bool, glob: str | None) ->
         except OSError as error:
             if folder == top:
                 raise OddlotError(f"{folder} cannot be listed: {error.strerror}") from error
-            report.leave_out("folder that cannot be listed")
+            # Counted among the pictures, as one that cannot be read: what is in it was not looked at.
+            yield FoundFile(folder, 0, 0)
             continue
         below = []
         for entry in ordered:

@@ -1,6 +1,7 @@
 """What `pip install .` puts into place is the whole program, not the half that a checkout hides."""
 
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -19,7 +20,7 @@ def installed(tmp_path_factory) -> Path:
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
     # From a copy: building leaves files behind.
     source = tmp_path_factory.mktemp("source") / "oddlot"
-    subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", ROOT, source], check=True)
+    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".*", "build", "*.egg-info", "oddlot-demo", "out"))
     subprocess.run([*command, "--wheel-dir", wheels, source], check=True)
     (wheel,) = wheels.iterdir()
     with zipfile.ZipFile(wheel) as archive:

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -88,21 +89,26 @@ class Silent:
     def epoch(self, report: "EpochReport") -> None: ...
 
 
+def check_name(name: str) -> None:
+    """Raises TrainingError for what cannot be the name of a model: it becomes the name of a folder, too."""
+    if not _NAME.fullmatch(name):
+        raise TrainingError(f"{name!r} cannot be the name of a model: use up to 64 letters, digits, '.', '_' and '-'")
+
+
 def check_options(options: FitOptions) -> None:
     """Refuse what cannot work before anything is read. Raises TrainingError."""
     from ganomaly.config import config_for
 
-    if not _NAME.fullmatch(options.name):
-        raise TrainingError(
-            f"{options.name!r} cannot be the name of a model: use up to 64 letters, digits, '.', '_' and '-'"
-        )
+    check_name(options.name)
     config_for(options.architecture, options.size, 1, options.score)
     if options.false_alarms is not None and not 0 < options.false_alarms < 1:
         raise TrainingError(f"--false-alarms must lie between 0 and 1, not {options.false_alarms:g}")
     if options.epochs is not None and options.epochs < 1:
         raise TrainingError(f"--epochs must be at least 1, not {options.epochs}")
-    if options.minutes is not None and not options.minutes > 0:
-        raise TrainingError(f"--minutes must be more than 0, not {options.minutes:g}")
+    if options.minutes is not None and not 0 < options.minutes < math.inf:
+        raise TrainingError(f"--minutes must be a number above 0, not {options.minutes:g}")
+    if options.seed < 0:
+        raise TrainingError(f"--seed must be 0 or more, not {options.seed}")
 
 
 def fit(

@@ -1,14 +1,12 @@
 """The queued fit. Its message holds one whole number; everything else comes from SQL."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from db import fits
 from db.engine import open_database
-from sqlalchemy import Engine
-
 from oddlot.errors import LateResult, OddlotError
+from oddlot.leases import kept_lease
 from oddlot.processes import available_cores, identity
 from oddlot.queue import FIT_TASK
 from oddlot.settings import Settings, load_settings
@@ -26,31 +24,22 @@ def run_fit(fit_id: int) -> None:
     claim = fits.claim_fit(engine, fit_id, identity(), settings.lease_seconds)
     if claim is None:
         return
-    with _kept_lease(engine, settings, claim):
+    with kept_lease(lambda: _renewed(engine, settings, claim), settings.lease_seconds / 4):
         try:
             report = fit(engine, settings, FitOptions(**claim.options), threads=available_cores())
+            fits.finish_fit(engine, claim, report.model.id)
+        except LateResult:
+            return  # the model is registered; whoever took over will register another version
         except OddlotError as error:
             fits.fail_fit(engine, claim, str(error))
-            return
+        except Exception as error:
+            # Said where somebody looks, instead of "fell silent" after three rounds; the log has the traceback.
+            fits.fail_fit(engine, claim, f"{type(error).__name__}: {' '.join(str(error).split())[:500]}")
+            raise
+
+
+def _renewed(engine: Engine, settings: Settings, claim: fits.FitClaim) -> bool:
     try:
-        fits.finish_fit(engine, claim, report.model.id)
-    except LateResult:
-        return  # the model is registered; whoever took over will register another version
-
-
-@contextmanager
-def _kept_lease(engine: Engine, settings: Settings, claim: fits.FitClaim) -> Iterator[None]:
-    """Renew a fit's lease from a thread while the block runs."""
-    over = threading.Event()
-
-    def renew() -> None:
-        while not over.wait(settings.lease_seconds / 4):
-            fits.renew(engine, claim, settings.lease_seconds)
-
-    thread = threading.Thread(target=renew, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+        return fits.renew(engine, claim, settings.lease_seconds)
+    except SQLAlchemyError:
+        return True  # tried again in time

@@ -109,7 +109,7 @@ def _start_keeper(settings: Settings, folder: Path) -> None:
     with log.open("ab") as stream:
         # Returns at once: the keeper goes on as nobody's child, because it outlives whoever started it.
         subprocess.run(
-            [sys.executable, "-m", "worker.broker"],
+            [sys.executable, "-P", "-m", "worker.broker"],
             stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, check=True,
             env={**os.environ, "ODDLOT_HOME": str(settings.home)},
         )  # fmt: skip

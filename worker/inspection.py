@@ -16,8 +16,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 import oddlot
-from db import batches, endings, jobs, models, workers
+from db import batches, endings, models, workers
 from oddlot.errors import BundleError, LateResult, UnreadablePicture
+from oddlot.leases import kept_lease
 from oddlot.processes import identity
 from oddlot.settings import Settings
 from oddlot.words import ItemState
@@ -32,6 +33,9 @@ log = structlog.get_logger()
 DATABASE_AWAY = (OperationalError, InterfaceError)
 """What SQLAlchemy raises where a database does not answer, is full or is locked by others for too long."""
 
+LOAD_PAUSE = 20.0
+"""Seconds that a process of many hosts waits when it cannot load a model: it would empty the queue in no time."""
+
 CHILD_SILENCE = 3600.0
 """Seconds without a finished batch after which a child is not shown any more: it may just have nothing to do."""
 
@@ -40,7 +44,8 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     """Claim the batch, inspect its items and record every one of them.
 
     Does nothing where the batch is not to be had: done, in somebody's hands, of a finished job, or never made.
-    A model that cannot be loaded fails the whole job, because no picture of it can be at fault.
+    A model that cannot be loaded fails the whole job, because no picture of it can be at fault: at once where this
+    host is the only one, else when other attempts, wherever they happened, have failed as well.
 
     Raises OperationalError or InterfaceError where the database does not answer when the batch is to be claimed.
     """
@@ -50,21 +55,24 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
         return
     started = time.monotonic()
     # Claimed before the model is loaded: a process that is killed by the loading has used up an attempt.
-    with _kept_lease(engine, settings, claim) as lost:
+    with kept_lease(lambda: _renewed(engine, settings, claim), settings.lease_seconds / 4) as lost:
         try:
-            job = jobs.get_job(engine, job_id)
-            row = models.get_model_by_id(engine, job.model_id)
+            row = models.get_model_by_id(engine, claim.model_id)
             model = scoring_process.model(settings.model_store, row.bundle_uri, row.bundle_sha256)
-            outcomes = list(_inspect_items(settings, claim, model, job.source, lost))
+            outcomes = list(_inspect_items(settings, claim, model, lost))
             finished = batches.finish_batch(
-                engine, claim, outcomes,
-                model_id=row.id, host=socket.gethostname(), code_version=oddlot.__version__,
-            )  # fmt: skip
+                engine, claim, outcomes, host=socket.gethostname(), code_version=oddlot.__version__
+            )
         except LateResult as error:
             log.warning("late results refused", job=job_id, batch=number, error=str(error))
             return
         except BundleError as error:
-            _fail_job(engine, claim, error)
+            if settings.embedded_database or claim.attempts >= settings.max_attempts:
+                _fail_job(engine, claim, error)
+                return
+            # The store of this host alone may be at fault: others have time to do better.
+            _give_back(engine, claim, error)
+            time.sleep(LOAD_PAUSE)
             return
         except Exception as error:
             _give_back(engine, claim, error)
@@ -105,35 +113,16 @@ def _give_back(engine: Engine, claim: batches.Claim, error: Exception) -> None:
         )  # fmt: skip
 
 
-@contextlib.contextmanager
-def _kept_lease(engine: Engine, settings: Settings, claim: batches.Claim) -> Iterator[threading.Event]:
-    """Renew the lease while the block runs; the event is set when the batch is somebody else's.
-
-    From a thread, because a single picture on a slow share, or the first loading of a model, may take longer than
-    the lease. A process that is frozen renews nothing, and one that hangs is killed at the time limit of its task.
-    """
-    over, lost = threading.Event(), threading.Event()
-
-    def renew() -> None:
-        while not over.wait(settings.lease_seconds / 4):
-            try:
-                if not batches.renew_lease(engine, claim, settings.lease_seconds):
-                    lost.set()
-                    return
-            except SQLAlchemyError as error:
-                log.warning("lease not renewed, trying again", error=scoring_process.one_line(error))
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
+def _renewed(engine: Engine, settings: Settings, claim: batches.Claim) -> bool:
     try:
-        yield lost
-    finally:
-        over.set()
-        thread.join()
+        return batches.renew_lease(engine, claim, settings.lease_seconds)
+    except SQLAlchemyError as error:
+        log.warning("lease not renewed, trying again", error=scoring_process.one_line(error))
+        return True
 
 
 def _inspect_items(
-    settings: Settings, claim: batches.Claim, model: scoring_process.Model, source: str, lost: threading.Event
+    settings: Settings, claim: batches.Claim, model: scoring_process.Model, lost: threading.Event
 ) -> Iterator[batches.Outcome]:
     """Outcomes of all items of the claim. Raises LateResult as soon as the batch is known to be `lost`.
 
@@ -144,7 +133,7 @@ def _inspect_items(
     def read(item: batches.ItemRow) -> Picture | UnreadablePicture:
         try:
             return read_picture(
-                item.path, model.preprocessing, root=source, expected=(item.size, item.mtime_ns),
+                item.path, model.preprocessing, root=claim.source, expected=(item.size, item.mtime_ns),
                 max_pixels=settings.max_pixels, max_file_bytes=settings.max_file_bytes,
             )  # fmt: skip
         except UnreadablePicture as reason:

@@ -68,6 +68,10 @@ def submit(
     )  # fmt: skip
     job = jobs.get_job(engine, job_id)
     if not created:
+        if (job.source, job.model_name) != (str(source), model.name):
+            raise StateError(
+                f"the key {submission.key!r} is that of job {job.id}, of another folder or model: choose another"
+            )
         if job.state != JobState.LISTING:
             return job
         try:
@@ -88,6 +92,14 @@ def list_items(
     Raises OddlotError where the folder cannot be listed; the job stays in state `listing` then, for `retry`. Raises
     StateError where the job was cancelled meanwhile, or taken over by another command.
     """
+    try:
+        return _list_items(engine, settings, job, on_listed)
+    except KeyboardInterrupt:
+        endings.cancel_job(engine, job.id)  # half a folder is nobody's wish
+        raise
+
+
+def _list_items(engine: Engine, settings: Settings, job: JobRow, on_listed: Callable[[int], None] | None) -> JobRow:
     report = ListingReport()
     found, seen_before, batch = 0, 0, 1
     files = list_folder(
@@ -101,7 +113,6 @@ def list_items(
         batch = listing.add_items(engine, job.id, fresh, batch, settings.batch_size)
         if on_listed is not None:
             on_listed(found)
-    listing.add_items(engine, job.id, [], batch, settings.batch_size)  # is it still ours to close?
     return listing.close_listing(
         engine,
         job.id,

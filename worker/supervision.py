@@ -42,7 +42,7 @@ class SweeperStep(bootsteps.StartStopStep):
     def _ensure(self) -> None:
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "worker.sweeper", str(os.getpid())],
+                [sys.executable, "-P", "-m", "worker.sweeper", str(os.getpid())],
                 stdin=subprocess.DEVNULL, preexec_fn=die_with_parent(signal.SIGTERM),
             )  # fmt: skip
 

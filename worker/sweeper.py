@@ -23,7 +23,7 @@ from db import fits, sweeping, workers
 from db.engine import open_database
 from oddlot.errors import OddlotError
 from oddlot.processes import identity, is_provably_dead
-from oddlot.queue import FIT_QUEUE, INSPECT_QUEUE
+from oddlot.queue import FIT_QUEUE, INSPECT_QUEUE, VISIBILITY_TIMEOUT
 from oddlot.settings import Settings, load_settings
 from worker import publishing, scoring_process
 from worker.supervision import configure_logging
@@ -52,10 +52,10 @@ def sweep_once(engine: Engine, settings: Settings, app: "Celery") -> None:
         log.info("published", messages=published)
 
 
-def _lost_after(settings: Settings, queue: str) -> float | None:
+def _lost_after(settings: Settings, queue: str) -> float:
     # With an empty queue, what was published long ago and still waits was lost on the way: a broker that was
-    # killed, or a worker that had popped it. While messages wait, theirs are among them.
-    return publishing.LOST_AFTER if publishing.queue_depth(settings, queue) == 0 else None
+    # killed, or a worker that had popped it. While messages wait, theirs are most likely among them.
+    return publishing.LOST_AFTER if publishing.queue_depth(settings, queue) == 0 else VISIBILITY_TIMEOUT
 
 
 def main() -> int:

@@ -36,6 +36,6 @@ def scored(item: ItemRow, score: float = 0.1) -> Outcome:
     )  # fmt: skip
 
 
-def finish(engine: Engine, claim: Claim, outcomes: list[Outcome] | None = None, model_id: int = 1) -> JobRow | None:
+def finish(engine: Engine, claim: Claim, outcomes: list[Outcome] | None = None) -> JobRow | None:
     outcomes = [scored(item) for item in claim.items] if outcomes is None else outcomes
-    return batches.finish_batch(engine, claim, outcomes, model_id=model_id, host="here", code_version="0.1.0")
+    return batches.finish_batch(engine, claim, outcomes, host="here", code_version="0.1.0")

@@ -73,7 +73,7 @@ def test_names_that_are_no_text_come_back_as_they_were(engine, model):
     assert job.lot == "lot \\udcff"
     assert [item.path for item in claimed(engine, job, 1).items] == odd
     assert jobs.deferred_files(engine, job_id) == odd
-    assert jobs.unseen(engine, model.id, [(odd[0], 1, 1)]) == [(odd[0], 1, 1)]
+    assert jobs.unseen(engine, model.id, [(odd[0], 1, 1), (odd[0], 1, 2)]) == [(odd[0], 1, 2)]
 
 
 def test_only_new_means_not_looked_at_by_this_model_at_that_path_size_and_time(engine, register, model, submit):
@@ -81,15 +81,19 @@ def test_only_new_means_not_looked_at_by_this_model_at_that_path_size_and_time(e
     claim = claimed(engine, job, 1)
     outcomes = [
         scored(claim.items[0]),
-        Outcome(claim.items[1].id, ItemState.UNREADABLE, error="the file is empty"),
+        Outcome(claim.items[1].id, ItemState.UNREADABLE, error="not a picture", sha256="a" * 64),
         Outcome(claim.items[2].id, ItemState.QUARANTINED, error="no finite score"),
-        scored(claim.items[3]),
+        Outcome(claim.items[3].id, ItemState.UNREADABLE, error="cannot be opened: Stale file handle"),
     ]
-    assert jobs.unseen(engine, model.id, files(4)) == files(4)  # in work is not looked at
+    assert jobs.unseen(engine, model.id, files(4)) == []  # somebody is at it
     finish(engine, claim, outcomes)
-    path, size, mtime = files(4)[3]
+    path, size, mtime = files(4)[0]
     changed = [(path, size + 1, mtime), (path, size, mtime + 1), ("/data/other.jpg", size, mtime)]
-    assert jobs.unseen(engine, model.id, [*files(4), *changed]) == [files(4)[2], *changed]
+    assert jobs.unseen(engine, model.id, [*files(4), *changed]) == [*files(4)[2:], *changed]
+    waiting = submit(2, batch_size=1, source="/data/other")
+    assert waiting.state == JobState.QUEUED
+    endings.cancel_job(engine, waiting.id)
+    assert jobs.unseen(engine, model.id, files(4)) == files(4)[2:]
     assert jobs.unseen(engine, register().id, files(4)) == files(4)  # another version has another eye
 
 
@@ -145,6 +149,7 @@ def test_a_listing_that_died_begins_again_and_a_living_one_is_left_alone(engine,
     job_id = open_job(engine, model)
     listing.add_items(engine, job_id, files(5), 1, 4)
     monkeypatch.setattr(endings, "is_provably_dead", lambda owner: False)
+    monkeypatch.setattr(endings, "identity", lambda: "another command")
     with pytest.raises(StateError, match="is being listed"):
         endings.retry_job(engine, job_id, batch_size=4)
     monkeypatch.setattr(endings, "is_provably_dead", lambda owner: True)
@@ -154,12 +159,42 @@ def test_a_listing_that_died_begins_again_and_a_living_one_is_left_alone(engine,
     assert (done.state, done.listed, done.unaccounted) == (JobState.QUEUED, 5, 5)
 
 
+def test_a_listing_that_was_taken_over_cannot_add_to_the_new_one_or_close_it(engine, model, monkeypatch):
+    job_id = open_job(engine, model)
+    listing.add_items(engine, job_id, files(2), 1, 4)
+    monkeypatch.setattr(listing, "identity", lambda: "another command")
+    monkeypatch.setattr(endings, "is_provably_dead", lambda owner: True)
+    endings.retry_job(engine, job_id, batch_size=4)
+    monkeypatch.undo()
+    for late in (
+        lambda: listing.add_items(engine, job_id, files(9)[2:], 2, 4),
+        lambda: listing.close_listing(engine, job_id, found=9, seen_before=0, left_out={}, deferred=[]),
+    ):
+        with pytest.raises(StateError, match="is not being listed by this command"):
+            late()
+    job = jobs.get_job(engine, job_id)
+    assert (job.state, job.listed) == (JobState.LISTING, 0)
+
+
+def test_a_retry_waits_for_what_a_worker_still_has_of_a_cancelled_job(engine, submit):
+    job = submit(8, batch_size=4)
+    claim = claimed(engine, job, 1)
+    endings.cancel_job(engine, job.id)
+    with pytest.raises(StateError, match="a worker still has a batch of it"):
+        endings.retry_job(engine, job.id, batch_size=4)
+    finish(engine, claim)
+    assert endings.retry_job(engine, job.id, batch_size=4) == 4
+
+
 def test_a_job_cancelled_while_it_is_listed_takes_no_more_items(engine, model):
     job_id = open_job(engine, model)
     listing.add_items(engine, job_id, files(5), 1, 4)
     assert endings.cancel_job(engine, job_id).cancelled == 5
     with pytest.raises(StateError, match="is not being listed by this command"):
         listing.add_items(engine, job_id, files(9)[5:], 3, 4)
+    assert endings.retry_job(engine, job_id, batch_size=4) == 0  # half a listing is not gone on with
+    again = jobs.get_job(engine, job_id)
+    assert (again.state, again.listed) == (JobState.LISTING, 0)
 
 
 def _finished(engine, job):

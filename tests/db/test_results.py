@@ -60,11 +60,12 @@ def test_filters(engine, job, submit):
     with reading(engine) as connection:
         moment = now(connection)
     hour = dt.timedelta(hours=1)
-    assert len(scores(engine, since=moment - hour)) == 6
+    assert len(scores(engine, since=moment - hour)) == 7  # the unreadable one, too
+    assert scores(engine, since=moment - hour, state=ItemState.UNREADABLE) == [None]
     assert scores(engine, since=moment + hour) == []
     assert scores(engine, until=moment - hour) == []
     east = dt.timezone(dt.timedelta(hours=9))
-    assert len(scores(engine, since=(moment - hour).astimezone(east), until=(moment + hour).astimezone(east))) == 6
+    assert len(scores(engine, since=(moment - hour).astimezone(east), until=(moment + hour).astimezone(east))) == 7
 
 
 def test_the_latest_verdict_is_shown_and_reviewed_items_can_be_left_out(engine, job):

@@ -3,7 +3,7 @@
 import pytest
 
 from oddlot.processes import available_cores
-from oddlot.queue import BATCH_TIME_LIMIT, INSPECT_QUEUE, INSPECT_TASK, SHUTDOWN_GRACE
+from oddlot.queue import BATCH_TIME_LIMIT, INSPECT_QUEUE, INSPECT_TASK
 from worker import app as module
 from worker import broker
 from worker.app import app
@@ -22,7 +22,6 @@ def test_no_living_task_is_handed_out_twice_or_killed_while_it_loads_its_model()
     assert app.conf.task_time_limit == BATCH_TIME_LIMIT
     assert app.conf.broker_transport_options["visibility_timeout"] > 2 * BATCH_TIME_LIMIT
     assert app.conf.worker_proc_alive_timeout >= 600
-    assert app.conf.worker_soft_shutdown_timeout == SHUTDOWN_GRACE
     assert not app.conf.worker_cancel_long_running_tasks_on_connection_loss
 
 

@@ -217,6 +217,28 @@ def test_a_bundle_that_cannot_be_used_fails_the_job_with_one_line(
     assert {row["error"] for row in rows(engine, job.id)} == {failed.error}
 
 
+@ONE_DATABASE
+@pytest.mark.usefixtures("nothing_loaded")
+def test_one_host_of_many_whose_store_is_away_does_not_end_the_job(
+    engine, settings, store, own_store, lot, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(inspection, "LOAD_PAUSE", 0.0)
+    register(engine, store[1])
+    many = replace(settings, database_url="postgresql://shared/oddlot")  # as it says; the tables are this test's
+    bad, good = replace(many, model_store=tmp_path / "not mounted"), replace(many, model_store=own_store)
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    inspection.inspect_batch(engine, bad, job.id, 1)
+    assert jobs.get_job(engine, job.id).unaccounted == 20
+    assert "not mounted" in batch_row(engine, job.id, 1).error
+    work_off(engine, good, job.id)
+    assert jobs.get_job(engine, job.id).scored == 20
+    hopeless = submit(engine, settings, Submission(model="flange", folder=lot))
+    scoring_process._models.clear()
+    work_off(engine, bad, hopeless.id)
+    failed = jobs.get_job(engine, hopeless.id)
+    assert (failed.state, failed.quarantined) == (JobState.FAILED, 20)
+
+
 @pytest.mark.usefixtures("nothing_loaded")
 def test_a_restored_bundle_and_a_retry_bring_a_failed_job_to_its_end(engine, settings, store, own_store, lot):
     register(engine, store[1])

@@ -59,8 +59,10 @@ def look_at_all(engine, job):
     """Every waiting batch of the job is inspected; here all of its files are unreadable."""
     for of_job, number, _ in batches.due_for_publishing(engine, older_than_seconds=None, limit=100):
         claim = batches.claim_batch(engine, of_job, number, "me", 60.0)
-        outcomes = [Outcome(found.id, ItemState.UNREADABLE, error="not a picture") for found in claim.items]
-        batches.finish_batch(engine, claim, outcomes, model_id=job.model_id, host="here", code_version="0.1.0")
+        outcomes = [
+            Outcome(found.id, ItemState.UNREADABLE, error="not a picture", sha256="0" * 64) for found in claim.items
+        ]
+        batches.finish_batch(engine, claim, outcomes, host="here", code_version="0.1.0")
 
 
 def test_thousands_of_files_are_listed_once_in_order_in_batches(engine, settings, model, folder, monkeypatch):
@@ -137,6 +139,31 @@ def test_a_key_given_twice_is_one_job(engine, settings, model, folder):
     look_at_all(engine, job)
     assert submit(engine, settings, wish).id == job.id
     assert len(jobs.list_jobs(engine, limit=10)) == 1
+
+
+def test_a_key_that_means_something_else_is_refused(engine, settings, model, folder, tmp_path):
+    submit(engine, settings, Submission(model="flange", folder=folder, key="night 1"))
+    (tmp_path / "other").mkdir()
+    with pytest.raises(StateError, match="of another folder or model"):
+        submit(engine, settings, Submission(model="flange", folder=tmp_path / "other", key="night 1"))
+
+
+def test_a_listing_that_a_person_stops_is_cancelled_and_a_retry_lists_the_whole_folder(
+    engine, settings, model, folder, monkeypatch
+):
+    fill(folder, 50)
+    monkeypatch.setattr(submission, "LISTING_SECONDS", -1.0)  # file by file
+
+    def stop(found):
+        if found == 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        submit(engine, settings, Submission(model="flange", folder=folder), on_listed=stop)
+    job = jobs.get_job(engine, "last")
+    assert (job.state, job.cancelled, job.unaccounted) == (JobState.CANCELLED, 20, 0)
+    again, count = submission.retry(engine, settings, job.id)
+    assert (again.state, again.listed, again.found, count) == (JobState.QUEUED, 50, 50, 50)
 
 
 def test_a_folder_without_files_is_done_at_once(engine, settings, model, folder):

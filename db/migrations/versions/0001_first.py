@@ -100,6 +100,7 @@ def upgrade() -> None:
         sa.Column("night", sa.Date(), nullable=False),
         sa.Column("submitter", sa.Text(), nullable=False),
         sa.Column("listing_at", _MOMENT, nullable=False),
+        sa.Column("listed_at", _MOMENT, nullable=True),
         sa.Column("found", sa.BigInteger(), nullable=False),
         sa.Column("seen_before", sa.BigInteger(), nullable=False),
         sa.Column("left_out", sa.Text(), nullable=False),
