@@ -142,8 +142,10 @@ def stop_on_signals() -> Iterator[None]:
 
 def _command(app: str, concurrency: int | None) -> list[str]:
     name = f"{app.partition('.')[0]}-{os.getpid()}@%h"
-    # -P, and not `-m celery --app`: a db.py or worker.py in the current folder must not be taken for ours.
-    program = f"import sys; from {app} import app; app.worker_main(sys.argv[1:])"
+    # A db.py or worker.py in the current folder must not be taken for ours. So -P, not `-m celery --app`, and the
+    # tasks imported here: Celery would look for them in that folder first.
+    room = app.partition(".")[0]
+    program = f"import sys; import {room}.tasks; from {app} import app; app.worker_main(sys.argv[1:])"
     command = [sys.executable, "-P", "-c", program, "worker", "--pool", "prefork", "--hostname", name,
                "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]  # fmt: skip
     return command if concurrency is None else [*command, "--concurrency", str(concurrency)]

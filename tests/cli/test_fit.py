@@ -15,6 +15,8 @@ from PIL import Image
         (("--false-alarms", "0.001"), "needs 999 good pictures"),
         (("--false-alarms", "2"), "--false-alarms"),
         (("--epochs", "0"), "--epochs"),
+        (("--seed", "-1"), "--seed"),
+        (("--minutes", "inf"), "--minutes"),
         (("--architecture", "resnet"), "resnet"),
         (("--score", "brightness"), "brightness"),
         (("--defects", "/nowhere/at/all"), "--defects takes a folder"),

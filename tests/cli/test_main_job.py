@@ -14,6 +14,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from db import workers
+from db.engine import open_database
 from ganomaly.bundle import open_bundle
 from oddlot.settings import load_settings
 from pictures.preprocessing import Preprocessing
@@ -220,6 +222,10 @@ def test_a_worker_of_celery_itself_is_the_same_thing(oddlot, drawn):
         (("job", "77"), "77"),
         (("job", "seven"), "'seven' is not a job"),
         (("flagged", "--since", "yesterdayish"), "--since"),
+        (("flagged", "--since", "99999999999d"), "--since"),
+        (("results", "--format", "parquet", "-o", "/nowhere/at/all.parquet"), "No such file"),
+        (("results", "--format", "csv", "-o", "/dev/full"), "No space left"),
+        (("models", "import", __file__, "--name", "../evil"), "name of a model"),
         (("fit", "../evil", "."), "name of a model"),
         (("models", "import", "/nowhere.oddlot"), "not a file"),
     ],
@@ -229,6 +235,40 @@ def test_errors_are_one_line_and_exit_1(oddlot, arguments, words):
     assert error.startswith("oddlot: ")
     assert len(error.strip().splitlines()) == 1
     assert words in error
+
+
+def test_inspect_brings_a_worker_of_its_own_when_the_one_that_it_found_goes_away(oddlot, drawn):
+    oddlot.environ["ODDLOT_SWEEP_SECONDS"] = "1"
+    engine = open_database(load_settings(oddlot.environ).database_url)
+    workers.beat(engine, "elsewhere", "other host", 1, workers.SUPERVISOR, progress=False, silent_seconds=3.0)
+    engine.dispose()
+    assert oddlot.json("inspect", "flange", drawn / "tonight")["scored"] == 24
+    assert oddlot.processes() == []
+
+
+def test_what_nohup_started_does_not_end_with_the_terminal(oddlot):
+    up = oddlot.start("up", "--concurrency", "1", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    try:
+        assert up.stdout.readline().startswith("Oddlot is up")
+        up.send_signal(signal.SIGHUP)
+        up.send_signal(signal.SIGHUP)
+        assert oddlot.json("jobs") == []
+        assert up.poll() is None
+    finally:
+        up.terminate()
+        _, err = up.communicate(timeout=120)
+    assert up.returncode == 0, err
+
+
+def test_a_python_file_in_the_current_folder_is_not_run(oddlot, drawn, tmp_path):
+    for room in ("db", "worker", "cli", "pictures"):
+        (tmp_path / f"{room}.py").write_text("raise SystemExit('not ours')")
+    inspect = subprocess.run(
+        [Path(os.sys.executable).with_name("oddlot"), "inspect", "flange", drawn / "tonight", "--json"],
+        env=oddlot.environ, cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+    assert inspect.returncode == 0, inspect.stderr
+    assert json.loads(inspect.stdout)["scored"] == 24
 
 
 def test_a_database_that_does_not_answer_is_one_line_without_the_password(oddlot):

@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+from oddlot import processes
 from oddlot.processes import identity, is_provably_dead
 
 TELL = "from oddlot.processes import identity; import sys; print(identity(), flush=True); sys.stdin.read()"
@@ -38,6 +40,13 @@ def test_owners_of_other_hosts_boots_and_containers_are_never_called_dead():
     assert not is_provably_dead("|".join(("elsewhere", space, gone, started)))
     assert not is_provably_dead("|".join((host, "otherboot", gone, started)))
     assert not is_provably_dead("nonsense")
+
+
+def test_somebody_elses_process_that_cannot_be_looked_into_is_not_dead(monkeypatch):
+    """As with hidepid, where /proc shows only one's own."""
+    host, space, _, _ = identity().split("|")
+    monkeypatch.setattr(processes, "Path", lambda path: Path("/nowhere/at/all"))
+    assert not is_provably_dead("|".join((host, space, str(os.getppid()), "1")))
 
 
 def test_a_child_gets_its_signal_when_the_parent_is_killed():
