@@ -3,6 +3,8 @@
 import csv
 import os
 import shlex
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -69,11 +71,19 @@ def demo(
     show_inspection(session, row)
     say("\n4. What a person who knows the answers sees (the detector never did)")
     say(compare_with_labels(session, row, folder / "labels.csv"))
-    home = shlex.quote(str(folder / "home"))
+    command = f"ODDLOT_HOME={shlex.quote(_short(folder / 'home'))} {_ourselves()}"
     say(f"\nDone in {time.monotonic() - started:.0f} s. Where to go next:")
-    say(f"  ODDLOT_HOME={home} oddlot results --job {row.id}        every picture with its score")
-    say(f"  ODDLOT_HOME={home} oddlot models show {MODEL}         what was learnt")
-    say("  oddlot fit NAME GOOD_DIR                               your own part")
+    for arguments, gives in (
+        (f"{command} results --job {row.id}", "every picture with its score"),
+        (f"{command} models show {MODEL}", "what was learnt, and what is promised"),
+        (f"{_ourselves()} fit NAME GOOD_DIR", "your own part"),
+    ):
+        say(f"  {arguments:<70}  {gives}")
+
+
+def _ourselves() -> str:
+    """How this very command is called from here."""
+    return "oddlot" if shutil.which("oddlot") else _short(Path(sys.argv[0]).absolute())
 
 
 def draw(folder: Path) -> None:
