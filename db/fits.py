@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, insert, or_, select, update
 
+from db import leases
 from db.engine import now, reading, writing
 from db.schema import fit
 from oddlot.errors import LateResult
@@ -99,20 +100,12 @@ def fail_fit(engine: Engine, claim: FitClaim, error: str) -> bool:
 
 def lease_owners(engine: Engine) -> list[str]:
     """Everybody who holds a fit."""
-    with reading(engine) as connection:
-        held = select(fit.c.owner).where(fit.c.state == FitState.RUNNING).distinct()
-        return [owner for owner in connection.execute(held).scalars() if owner is not None]
+    return leases.owners(engine, fit, FitState.RUNNING)
 
 
 def expire_leases(engine: Engine, owner: str) -> int:
     """End all leases of an owner who is known to be dead; returns how many."""
-    with writing(engine) as connection:
-        past = now(connection) - timedelta(seconds=1)
-        return connection.execute(
-            update(fit)
-            .where(fit.c.state == FitState.RUNNING, fit.c.owner == owner, fit.c.lease_expires_at > past)
-            .values(lease_expires_at=past)
-        ).rowcount
+    return leases.expire(engine, fit, FitState.RUNNING, owner)
 
 
 def sweep(engine: Engine, *, max_attempts: int) -> int:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import Literal
 
 from sqlalchemy import Engine, and_, exists, func, not_, or_, select, update
 
+from db import leases
 from db.batches import WORKED_ON
 from db.engine import now, reading, writing
 from db.listing import add_batches, next_number
@@ -34,20 +34,12 @@ class SweepReport:
 
 def lease_owners(engine: Engine) -> list[str]:
     """Everybody who holds a batch."""
-    with reading(engine) as connection:
-        held = select(batch.c.owner).where(batch.c.state == BatchState.LEASED).distinct()
-        return [owner for owner in connection.execute(held).scalars() if owner is not None]
+    return leases.owners(engine, batch, BatchState.LEASED)
 
 
 def expire_leases(engine: Engine, owner: str) -> int:
     """End all leases of an owner who is known to be dead; returns how many."""
-    with writing(engine) as connection:
-        past = now(connection) - timedelta(seconds=1)
-        return connection.execute(
-            update(batch)
-            .where(batch.c.state == BatchState.LEASED, batch.c.owner == owner, batch.c.lease_expires_at > past)
-            .values(lease_expires_at=past)
-        ).rowcount
+    return leases.expire(engine, batch, BatchState.LEASED, owner)
 
 
 def sweep(engine: Engine, *, max_attempts: int) -> SweepReport:
