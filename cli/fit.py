@@ -27,17 +27,30 @@ def fit(
     defects: Annotated[
         Path | None, typer.Option(help="Folder of known defects: they are only counted, never learnt from.")
     ] = None,
-    size: Annotated[int, typer.Option(help="Side in pixels at which pictures are looked at, 32 to 256.")] = 64,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            help="Side in pixels at which pictures are looked at: 32 to 256 (64); features: 128 to 512 (256)."
+        ),
+    ] = None,
     false_alarms: Annotated[
         float | None,
         typer.Option(
             help="Share of good parts that may be flagged, e.g. 0.01. Left out: 1 %, or what few pictures allow."
         ),
     ] = None,
-    architecture: Annotated[str, typer.Option(help="paper (GANomaly as published) or article (small).")] = "paper",
+    architecture: Annotated[
+        str,
+        typer.Option(
+            help="paper (GANomaly as published), article (small), or features (on a pretrained network's features)."
+        ),
+    ] = "paper",
     score: Annotated[
-        str, typer.Option(help="latent (the paper's score) or residual (largest difference from what was expected).")
-    ] = "latent",
+        str | None,
+        typer.Option(
+            help="latent (the paper's, usual) or residual (largest difference from the expected; usual with features)."
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Rounds over the pictures; left out: until it stops learning.")
     ] = None,

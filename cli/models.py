@@ -63,7 +63,7 @@ def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
         return
     card = row.card
     pictures, training, preprocessing = card["pictures"], card["training"], card["preprocessing"]
-    say(f"{row.name} version {row.version} ({row.state}): {row.architecture} network, {card['options']['score']} score")
+    say(f"{row.name} version {row.version} ({row.state}): {row.architecture} network, {card['network']['score']} score")
     say(f"learnt from {pictures['training']} pictures; {pictures['validation']} validated, "
         f"{pictures['calibration']} calibrated; {pictures['refused']} files were not readable")  # fmt: skip
     colour = "colour" if preprocessing["channels"] == 3 else "gray"

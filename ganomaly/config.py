@@ -5,8 +5,10 @@ from typing import Any
 
 from oddlot.errors import BundleError, TrainingError
 
-SMALLEST_SIZE, LARGEST_SIZE, SIZE_STEP = 32, 256, 16
-ARCHITECTURES = ("paper", "article")
+SIZE_STEP = 16
+SIZES = {"paper": (32, 256, 64), "article": (32, 256, 64), "features": (128, 512, 256)}
+"""Smallest, largest and usual size in pixels of each architecture."""
+ARCHITECTURES = tuple(SIZES)
 SCORES = ("latent", "residual")
 
 
@@ -17,7 +19,12 @@ class Config:
     `size` in pixels and `channels` (1 or 3) are those of the pictures; `latent` is the length of z; `width` the
     number of filters next to the picture. `score` says what the raw score is: "latent", the paper's, the distance of
     the two latents, where `score_norm` is "l1" for the mean of absolute differences or "squares" for the sum of squared
-    ones; or "residual", the largest difference between picture and reconstruction at any place.
+    ones; or "residual", the largest difference between picture and reconstruction at any place. `noise` is the standard
+    deviation of what is added to what the encoder sees in training, while the target stays clean, so that a defect is
+    not just copied through; `steps` the updates after which training ends where nobody says otherwise.
+
+    In the architecture "features" the picture of the networks is the standardised feature map of the backbone, and the
+    latent is a map, too: `latent` channels at every place.
     """
 
     architecture: str
@@ -33,6 +40,8 @@ class Config:
     batch_size: int
     score_norm: str
     score: str = "latent"
+    noise: float = 0.0
+    steps: int = 800
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -47,11 +56,11 @@ class Config:
             raise BundleError("network.json holds a value of the wrong type")
         config = cls(**values)
         try:
-            check_size(config.size)
+            check_size(config.size, config.architecture)
         except TrainingError as error:
             raise BundleError(f"network.json: {error}") from error
         if (
-            config.architecture not in ARCHITECTURES or config.channels not in (1, 3)
+            config.channels not in (1, 3) or not 0 <= config.noise <= 10 or not 1 <= config.steps <= 10**6
             or not 1 <= config.latent <= 4096 or not 1 <= config.width <= 1024
             or config.score_norm not in ("l1", "squares") or config.score not in SCORES
         ):  # fmt: skip
@@ -77,24 +86,40 @@ def article(size: int, channels: int) -> Config:
     )  # fmt: skip
 
 
-def config_for(architecture: str, size: int, channels: int, score: str = "latent") -> Config:
-    """The configuration called `architecture`, with that score.
+def features(size: int, channels: int) -> Config:
+    """GANomaly on the features of a frozen backbone (docs/detector.md)."""
+    return Config(
+        architecture="features", size=size, channels=channels, latent=64, width=256,
+        weight_adversarial=1.0, weight_contextual=5.0, weight_encoder=1.0,
+        learning_rate=1e-3, beta_1=0.5, batch_size=16, score_norm="l1", score="residual", noise=1.0, steps=1500,
+    )  # fmt: skip
+
+
+def config_for(architecture: str, size: int | None, channels: int, score: str | None = None) -> Config:
+    """The configuration called `architecture`, with that size and score, or with those that are usual for it.
 
     Raises TrainingError for one that is not there or a wrong size.
     """
-    makers = {"paper": paper, "article": article}
+    makers = {"paper": paper, "article": article, "features": features}
     if architecture not in makers:
         raise TrainingError(f"there is no architecture {architecture!r}: choose one of {', '.join(makers)}")
+    size = SIZES[architecture][2] if size is None else size
+    check_size(size, architecture)
+    config = makers[architecture](size, channels)
+    if score is None:
+        return config
     if score not in SCORES:
         raise TrainingError(f"there is no score {score!r}: choose one of {', '.join(SCORES)}")
-    check_size(size)
-    return replace(makers[architecture](size, channels), score=score)
+    return replace(config, score=score)
 
 
-def check_size(size: int) -> None:
-    """Raises TrainingError unless `size` is 32 to 256 and a multiple of 16."""
-    if not SMALLEST_SIZE <= size <= LARGEST_SIZE or size % SIZE_STEP:
+def check_size(size: int, architecture: str) -> None:
+    """Raises TrainingError unless the architecture is there and takes pictures of that size."""
+    if architecture not in SIZES:
+        raise TrainingError(f"there is no architecture {architecture!r}: choose one of {', '.join(SIZES)}")
+    smallest, largest, _ = SIZES[architecture]
+    if not smallest <= size <= largest or size % SIZE_STEP:
         raise TrainingError(
-            f"a size of {size} pixels cannot be used: choose a multiple of {SIZE_STEP} "
-            f"from {SMALLEST_SIZE} to {LARGEST_SIZE}"
+            f"a size of {size} pixels cannot be used with {architecture!r}: choose a multiple of {SIZE_STEP} "
+            f"from {smallest} to {largest}"
         )

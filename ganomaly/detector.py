@@ -11,8 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from ganomaly.config import Config
-from ganomaly.gan import GANomaly, to_network
-from ganomaly.networks import build_decoder, build_encoder
+from ganomaly.gan import GANomaly
+from ganomaly.networks import build_decoder, build_encoder, seen_shape
+from ganomaly.view import VIEWING_BATCH, FeatureView, PixelView, view_for
 
 SCORING_BATCH = 32
 """Pictures in every call of the network. Larger gains little on a CPU, smaller costs much."""
@@ -24,7 +25,8 @@ _PARTS = ("encoder", "decoder", "second_encoder")
 class Scores:
     """Of n pictures: `raw` float64 (n,), the raw score; `parts` float64 (n,) each, what it may be: `latent`, the
     paper's score, and mean and maximum over places of the difference between picture and reconstruction, `contextual`
-    and `residual`; `maps` float32 (n, size, size), that difference by place in 0..2, or None."""
+    and `residual`; `maps` float32 (n, height, width), that difference by place, or None: for every pixel in 0..2, or
+    with `features` for every 16 x 16 pixels, 1 on average over good pictures."""
 
     raw: np.ndarray
     parts: dict[str, np.ndarray]
@@ -41,12 +43,19 @@ class Detector:
             "decoder": build_decoder(config, 0, "decoder"),
             "second_encoder": build_encoder(config, 0, "second_encoder"),
         }
-        shape = (SCORING_BATCH, config.size, config.size, config.channels)
+        self.view = view_for(config)
+        # Fewer at a time where every picture passes through large maps.
+        self._batch = VIEWING_BATCH if config.architecture == "features" else SCORING_BATCH
+        shape = (self._batch, config.size, config.size, config.channels)
         self._traced = tf.function(self._score_batch, input_signature=[tf.TensorSpec(shape, tf.float32)])
 
     @classmethod
-    def from_model(cls, model: GANomaly) -> "Detector":
+    def from_model(cls, model: GANomaly, view: PixelView | FeatureView | None = None) -> "Detector":
+        """A detector with the weights that the model has now, and the numbers of `view`."""
         detector = cls(model.config)
+        for name, variable in detector.view.variables.items():
+            if view is not None:
+                variable.assign(view.variables[name])
         for name in _PARTS:
             detector._networks[name].set_weights(getattr(model, name).get_weights())
         return detector
@@ -72,11 +81,12 @@ class Detector:
         return {name: np.asarray(variable.numpy(), np.float32) for name, variable in self._variables()}
 
     def _variables(self) -> list[tuple[str, tf.Variable]]:
-        return [
+        networks = [
             (f"{part}/{number:02}", variable)
             for part, network in self._networks.items()
             for number, variable in enumerate(network.variables)
         ]
+        return [*networks, *self.view.variables.items()]
 
     def score(self, pictures: np.ndarray, *, maps: bool = True) -> Scores:
         """Score (n, size, size, channels) pictures, uint8 or float32 in 0..255; any n, 0 included.
@@ -88,10 +98,10 @@ class Detector:
             raise ValueError(f"pictures are {pictures.shape[1:]}, the network takes {shape}")
         n = len(pictures)
         parts = {name: np.zeros(n) for name in ("latent", "contextual", "residual")}
-        residual_maps = np.zeros((n, *shape[:2]), np.float32) if maps else None
-        batch = np.zeros((SCORING_BATCH, *shape), np.float32)
-        for start in range(0, n, SCORING_BATCH):
-            count = min(SCORING_BATCH, n - start)
+        residual_maps = np.zeros((n, *seen_shape(self.config)[:2]), np.float32) if maps else None
+        batch = np.zeros((self._batch, *shape), np.float32)
+        for start in range(0, n, self._batch):
+            count = min(self._batch, n - start)
             batch[:count] = pictures[start : start + count]
             batch[count:] = 0
             scored, by_place = self._traced(batch)
@@ -102,15 +112,17 @@ class Detector:
         return Scores(parts[self.config.score], parts, residual_maps)
 
     def _score_batch(self, pictures: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        real = to_network(pictures)
+        real = self.view.see(pictures)
         latent = self._networks["encoder"](real, training=False)
         fake = self._networks["decoder"](latent, training=False)
         difference = latent - self._networks["second_encoder"](fake, training=False)
-        if self.config.score_norm == "squares":
+        if self.config.architecture == "features":  # a map: the place where it is farthest off
+            distance = tf.reduce_max(tf.reduce_mean(tf.abs(difference), axis=3), axis=(1, 2))
+        elif self.config.score_norm == "squares":
             distance = tf.reduce_sum(tf.square(difference), axis=1)
         else:
             distance = tf.reduce_mean(tf.abs(difference), axis=1)
-        by_place = tf.reduce_mean(tf.abs(real - fake), axis=3)
+        by_place = self.view.distance(real, fake)
         parts = {
             "latent": distance,
             "contextual": tf.reduce_mean(by_place, axis=(1, 2)),

@@ -22,7 +22,8 @@ def to_network(pictures: tf.Tensor) -> tf.Tensor:
 class GANomaly(keras.Model):
     """Generator (encoder G_E, decoder G_D), second encoder E and discriminator D.
 
-    Takes pictures (n, size, size, channels), uint8 or float32 in 0..255.
+    Takes pictures (n, size, size, channels), uint8 or float32 in 0..255; in the architecture `features` the
+    standardised feature maps of pictures, which `ganomaly.view` computes once for a whole training.
     """
 
     def __init__(self, config: Config, seed: int = 0) -> None:
@@ -55,8 +56,8 @@ class GANomaly(keras.Model):
         ]
 
     def call(self, pictures: tf.Tensor, training: bool = False) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """(latent, reconstruction in [-1, 1], latent of the reconstruction)."""
-        latent = self.encoder(to_network(pictures), training=training)
+        """(latent, reconstruction, latent of the reconstruction)."""
+        latent = self.encoder(self._seen(pictures), training=training)
         fake = self.decoder(latent, training=training)
         return latent, fake, self.second_encoder(fake, training=training)
 
@@ -66,9 +67,12 @@ class GANomaly(keras.Model):
         Both gradients are taken at the same weights, each for its own variables only: the discriminator's stops at
         the reconstruction, the generator's passes through the discriminator and leaves its weights alone.
         """
-        real = to_network(pictures)
+        real = self._seen(pictures)
+        entered = real
+        if self.config.noise:
+            entered += self.config.noise * tf.random.normal(tf.shape(real))
         with tf.GradientTape() as generator_tape, tf.GradientTape() as discriminator_tape:
-            latent = self.encoder(real, training=True)
+            latent = self.encoder(entered, training=True)
             fake = self.decoder(latent, training=True)
             latent_of_fake = self.second_encoder(fake, training=True)
             real_features, real_logits = self.discriminator(real, training=True)
@@ -88,6 +92,9 @@ class GANomaly(keras.Model):
         self._begin_again_where_collapsed(discriminator_loss)
         return {**parts, "generator": self.weighted(parts), "discriminator": discriminator_loss}
 
+    def _seen(self, pictures: tf.Tensor) -> tf.Tensor:
+        return pictures if self.config.architecture == "features" else to_network(pictures)
+
     def weighted(self, parts: dict[str, tf.Tensor]) -> tf.Tensor:
         """The generator's loss: the three parts with their weights."""
         return (
@@ -98,7 +105,7 @@ class GANomaly(keras.Model):
 
     def test_step(self, pictures: tf.Tensor) -> dict[str, tf.Tensor]:
         """The generator's losses with moving statistics, for the validation part."""
-        real = to_network(pictures)
+        real = self._seen(pictures)
         latent, fake, latent_of_fake = self(pictures, training=False)
         real_features, _ = self.discriminator(real, training=False)
         fake_features, _ = self.discriminator(fake, training=False)

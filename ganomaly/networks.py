@@ -1,15 +1,18 @@
-"""The three networks of GANomaly: encoder, decoder, discriminator.
+"""The three networks of GANomaly: encoder, decoder, discriminator, in three architectures.
 
 `paper`: the pyramid of the authors' own code (after DCGAN, Radford et al. 2015): 4x4 convolutions that halve the
 side and double the filters until 4x4 is left, batch normalisation, leaky ReLU 0.2; the decoder mirrors it.
 `article`: 3x3 convolutions over three halvings and global average pooling, as in the article's Keras code.
+`features`: convolutions on a feature map, none of which changes its sides.
 
-All are channels-last, pictures (n, size, size, channels) in [-1, 1], latents (n, latent).
+All are channels-last. Pictures are (n, size, size, channels) in [-1, 1] and latents (n, latent), but for `features`:
+there maps (n, side, side, 112), standardised, and latents (n, side, side, latent).
 """
 
 import keras
 from keras import layers, ops
 
+from ganomaly.backbone import BACKBONE_CHANNELS, BACKBONE_STRIDE
 from ganomaly.config import Config
 
 # Momentum 0.9 here is what other libraries call 0.1; epsilon as the authors have it. The article's code has Keras's
@@ -30,8 +33,11 @@ def pyramid(size: int) -> tuple[int, int]:
 
 def build_encoder(config: Config, seed: int, name: str) -> keras.Model:
     """Picture to latent: G_E, and with other weights E."""
-    picture = keras.Input((config.size, config.size, config.channels))
+    picture = keras.Input(seen_shape(config))
     weights = _Weights(seed)
+    if config.architecture == "features":
+        latent = layers.Conv2D(config.latent, 1, **weights.dense())(_map_features(picture, config, weights))
+        return keras.Model(picture, latent, name=name)
     if config.architecture == "article":
         features = _article_features(picture, weights)
         return keras.Model(picture, layers.GlobalAveragePooling2D()(features), name=name)
@@ -43,8 +49,15 @@ def build_encoder(config: Config, seed: int, name: str) -> keras.Model:
 
 def build_decoder(config: Config, seed: int, name: str) -> keras.Model:
     """Latent to picture: G_D."""
-    latent = keras.Input((config.latent,))
     weights = _Weights(seed)
+    if config.architecture == "features":
+        side, _, channels = seen_shape(config)
+        latent = keras.Input((side, side, config.latent))
+        x = layers.Conv2D(config.width, 3, padding="same", **weights.dense())(latent)
+        x = layers.Conv2D(config.width, 1, **weights.dense())(layers.LeakyReLU(_LEAK)(x))
+        x = layers.Conv2D(channels, 1, **weights.dense())(layers.LeakyReLU(_LEAK)(x))
+        return keras.Model(latent, x, name=name)
+    latent = keras.Input((config.latent,))
     if config.architecture == "article":
         return keras.Model(latent, _article_decoder(latent, config, weights), name=name)
     halvings, side = pyramid(config.size)
@@ -65,9 +78,12 @@ def build_decoder(config: Config, seed: int, name: str) -> keras.Model:
 
 def build_discriminator(config: Config, seed: int, name: str) -> keras.Model:
     """Picture to [features, logit]: the features are what adversarial feature matching compares."""
-    picture = keras.Input((config.size, config.size, config.channels))
+    picture = keras.Input(seen_shape(config))
     weights = _Weights(seed)
-    if config.architecture == "article":
+    if config.architecture == "features":
+        features = _map_features(picture, config, weights)
+        logit = layers.Conv2D(1, 1, **weights.dense())(features)
+    elif config.architecture == "article":
         features = _article_features(picture, weights)
         logit = layers.Dense(1, **weights.dense())(layers.GlobalAveragePooling2D()(features))
     else:
@@ -75,6 +91,19 @@ def build_discriminator(config: Config, seed: int, name: str) -> keras.Model:
         logit = layers.Conv2D(1, pyramid(config.size)[1], use_bias=False, **weights.conv())(features)
         logit = layers.Flatten()(logit)
     return keras.Model(picture, [features, logit], name=name)
+
+
+def seen_shape(config: Config) -> tuple[int, int, int]:
+    """Height, width and channels of what the networks see of one picture."""
+    if config.architecture == "features":
+        side = config.size // BACKBONE_STRIDE
+        return side, side, BACKBONE_CHANNELS
+    return config.size, config.size, config.channels
+
+
+def _map_features(x: keras.KerasTensor, config: Config, weights: "_Weights") -> keras.KerasTensor:
+    x = layers.LeakyReLU(_LEAK)(layers.Conv2D(config.width, 1, **weights.dense())(x))
+    return layers.LeakyReLU(_LEAK)(layers.Conv2D(config.width, 3, padding="same", **weights.dense())(x))
 
 
 def _pyramid_features(x: keras.KerasTensor, config: Config, weights: "_Weights") -> keras.KerasTensor:

@@ -14,14 +14,12 @@ from ganomaly.checkpoint import load_checkpoint, save_checkpoint
 from ganomaly.config import Config
 from ganomaly.detector import Detector
 from ganomaly.gan import GANomaly
+from ganomaly.view import FeatureView, view_for
 from oddlot.errors import TrainingError
 
-STEPS = 800
-"""Updates after which training ends where nobody says otherwise, at least EPOCHS_AT_LEAST rounds: with the paper's
-network at 64 pixels a quarter of an hour on two cores."""
 EPOCHS_AT_LEAST, EPOCHS_AT_MOST = 15, 200
-PATIENCE_STEPS = 200
-"""Updates without a better validation loss after which training stops early."""
+PATIENCE_SHARE = 0.25
+"""Share of all updates without a better validation loss after which training stops early."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,13 @@ def train(
     """
     keras.utils.set_random_seed(seed)
     model = GANomaly(config, seed)
+    view = view_for(config)
+    if isinstance(view, FeatureView):  # frozen: seen once, for all epochs
+        pictures, validation = view.fit_standard(pictures), view.see_all(validation)
     batch = min(config.batch_size, max(4, len(pictures) // 8))
     steps = math.ceil(len(pictures) / batch)
-    total = epochs or min(EPOCHS_AT_MOST, max(EPOCHS_AT_LEAST, math.ceil(STEPS / steps)))
-    patience = max(5, math.ceil(PATIENCE_STEPS / steps))
+    total = epochs or min(EPOCHS_AT_MOST, max(EPOCHS_AT_LEAST, math.ceil(config.steps / steps)))
+    patience = max(5, math.ceil(PATIENCE_SHARE * config.steps / steps))
     state = _State(model)
     if checkpoint is not None:
         load_checkpoint(checkpoint, fingerprint, state)
@@ -88,7 +89,9 @@ def train(
         if on_epoch is not None:
             on_epoch(EpochReport(epoch, total, losses))
     state.restore_best()
-    return Trained(Detector.from_model(model), state.history, state.best_epoch, stopped)
+    if isinstance(view, FeatureView):
+        view.fit_residual(np.concatenate([x - model(x)[1] for x in _in_order(validation, batch)]))
+    return Trained(Detector.from_model(model, view), state.history, state.best_epoch, stopped)
 
 
 def _judgement(losses: dict[str, float], config: Config) -> float:

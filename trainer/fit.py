@@ -44,7 +44,6 @@ GOLDEN_PICTURES = 4
 
 CHECKPOINT = "checkpoint.npz"
 
-DEFAULT_SIZE = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -55,9 +54,9 @@ class FitOptions:
     name: str
     good_dir: str
     defects_dir: str | None = None
-    size: int = DEFAULT_SIZE
+    size: int | None = None
     architecture: str = "paper"
-    score: str = "latent"
+    score: str | None = None
     false_alarms: float | None = None
     epochs: int | None = None
     minutes: float | None = None
@@ -126,10 +125,12 @@ def fit(
     split_sizes(len(files), options.false_alarms)  # refuse a rate before the pictures are read
     if options.defects_dir is not None:
         quality.check_folder(Path(options.defects_dir))  # and not after an hour of training
+    from ganomaly.config import config_for
+
     with _scratch(settings, options) as scratch:
         progress.say(f"reading {len(files)} pictures from {folder}")
         preprocessing = choose_preprocessing(
-            [file.path for file in files], options.size,
+            [file.path for file in files], config_for(options.architecture, options.size, 1).size,
             max_pixels=settings.max_pixels, max_file_bytes=settings.max_file_bytes,
         )  # fmt: skip
         good = read_pictures(
@@ -156,7 +157,7 @@ def _fit_on(
     parts = split(len(good.hashes), options.false_alarms, options.seed)
     config = config_for(options.architecture, options.size, preprocessing.channels, options.score)
     progress.say(
-        f"training on {len(parts.train)} pictures of {options.size}x{options.size}, "
+        f"training on {len(parts.train)} pictures of {config.size}x{config.size}, "
         f"{'colour' if preprocessing.channels == 3 else 'gray'}; {len(parts.validation)} validate, "
         f"{len(parts.calibration)} calibrate"
     )
@@ -168,7 +169,7 @@ def _fit_on(
     )  # fmt: skip
     held_out = good.pixels[parts.calibration]
     calibration = Calibration.fit(trained.detector.score(held_out, maps=False).raw, options.false_alarms)
-    card = _card(options, preprocessing.to_dict(), good, parts, trained, calibration.certificate())
+    card = _card(options, config.to_dict(), preprocessing.to_dict(), good, parts, trained, calibration.certificate())
     if options.defects_dir is not None:
         card["defects"] = quality.recall_on_defects(
             Path(options.defects_dir), trained.detector, calibration, preprocessing, settings
@@ -213,13 +214,14 @@ def _scratch(settings: Settings, options: FitOptions) -> Iterator[Path]:
 
 
 def _card(
-    options: FitOptions, preprocessing: dict[str, Any], good: TrainingSet, parts: Split, trained: "Trained",
-    certificate: str,
+    options: FitOptions, network: dict[str, Any], preprocessing: dict[str, Any], good: TrainingSet, parts: Split,
+    trained: "Trained", certificate: str,
 ) -> dict[str, Any]:  # fmt: skip
     return {
         "name": options.name,
         "fitted_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "options": asdict(options),
+        "network": network,
         "preprocessing": preprocessing,
         "pictures": {
             "usable": len(good.hashes),

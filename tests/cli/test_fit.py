@@ -47,6 +47,18 @@ def test_a_killed_fit_goes_on_after_its_last_epoch(empty_oddlot, drawn):
     assert not list((empty_oddlot.home / "fits").iterdir())
 
 
+def test_a_model_on_features_is_fitted_carried_and_inspected_with_its_own_size_and_score(empty_oddlot, drawn, tmp_path):
+    record = empty_oddlot.json(
+        "fit", "flange", drawn / "train" / "good", "--architecture", "features", "--size", "128", "--epochs", "2"
+    )
+    assert (record["card"]["network"]["size"], record["card"]["network"]["score"]) == (128, "residual")
+    empty_oddlot.run("models", "export", "flange", tmp_path / "flange.oddlot")
+    assert empty_oddlot.json("models", "import", tmp_path / "flange.oddlot")["version"] == 2
+    job = empty_oddlot.json("inspect", "flange", drawn / "tonight")
+    assert (job["state"], job["version"], job["scored"]) == ("done", 2, 24)
+    assert "features network, residual score" in empty_oddlot.run("models", "show", "flange")
+
+
 def test_unreadable_files_are_named_and_known_defects_counted(empty_oddlot, drawn, tmp_path):
     good = tmp_path / "good"
     good.mkdir()

@@ -17,6 +17,7 @@ from ganomaly.gan import GANomaly
 
 MOST = 70
 KINDS = [(name, size, channels) for name in ("paper", "article") for size in (32, 48, 64) for channels in (1, 3)]
+KINDS += [("features", 128, 1), ("features", 144, 3)]
 
 
 def disturbed(config) -> Detector:

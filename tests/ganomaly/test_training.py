@@ -194,7 +194,7 @@ def test_every_epoch_shows_every_picture_in_an_order_of_its_own(good) -> None:
 def test_it_stops_where_nothing_gets_better(good, monkeypatch) -> None:
     judgements = iter([5.0, 4.0, *range(6, 12)])
     monkeypatch.setattr(training, "_judgement", lambda losses, config: float(next(judgements)))
-    monkeypatch.setattr(training, "PATIENCE_STEPS", 1)
+    monkeypatch.setattr(training, "PATIENCE_SHARE", 0.001)
     stopped = run(good, epochs=None)
     assert (stopped.best_epoch, len(stopped.history)) == (2, 7)
     assert stopped.stopped == "no better for 5 epochs"
