@@ -24,9 +24,8 @@ MODEL = "flange"
 GOOD = 400
 TONIGHT_GOOD = 80
 DEFECTS = 20
-SIZE = 32
-SCORE = "residual"
-EPOCHS = 80
+SIZE = 128
+EPOCHS = 40
 FALSE_ALARMS = 0.05
 
 
@@ -56,12 +55,9 @@ def demo(
     session = open_session()
     good = folder / "train" / "good"
     fit = FitOptions(
-        name=MODEL, good_dir=str(good), size=SIZE, score=SCORE, epochs=EPOCHS, false_alarms=FALSE_ALARMS
+        name=MODEL, good_dir=str(good), size=SIZE, epochs=EPOCHS, false_alarms=FALSE_ALARMS
     )  # fmt: skip
-    say(
-        f"\n2. oddlot fit {MODEL} {_short(good)} --size {SIZE} --score {SCORE} --epochs {EPOCHS} "
-        f"--false-alarms {FALSE_ALARMS}"
-    )
+    say(f"\n2. oddlot fit {MODEL} {_short(good)} --size {SIZE} --epochs {EPOCHS} --false-alarms {FALSE_ALARMS}")
     show_report(run_fit(session, fit))
     say(f"\n3. oddlot inspect {MODEL} {_short(folder / 'tonight')}")
     row = run_inspection(session, Submission(model=MODEL, folder=folder / "tonight", line="demo"))

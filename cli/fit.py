@@ -30,7 +30,7 @@ def fit(
     size: Annotated[
         int | None,
         typer.Option(
-            help="Side in pixels at which pictures are looked at: 32 to 256 (64); features: 128 to 512 (256)."
+            help="Side in pixels at which pictures are looked at: 128 to 512 (256); paper and article: 32 to 256 (64)."
         ),
     ] = None,
     false_alarms: Annotated[
@@ -42,13 +42,13 @@ def fit(
     architecture: Annotated[
         str,
         typer.Option(
-            help="paper (GANomaly as published), article (small), or features (on a pretrained network's features)."
+            help="features (GANomaly on a pretrained network's features), paper (as published) or article (small)."
         ),
-    ] = "paper",
+    ] = "features",
     score: Annotated[
         str | None,
         typer.Option(
-            help="latent (the paper's, usual) or residual (largest difference from the expected; usual with features)."
+            help="residual (largest difference from the expected; usual with features) or latent (the paper's)."
         ),
     ] = None,
     epochs: Annotated[

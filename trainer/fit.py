@@ -55,7 +55,7 @@ class FitOptions:
     good_dir: str
     defects_dir: str | None = None
     size: int | None = None
-    architecture: str = "paper"
+    architecture: str = "features"
     score: str | None = None
     false_alarms: float | None = None
     epochs: int | None = None

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pictures.drawing import draw_set
 
-FIT_OPTIONS = ("--size", "32", "--epochs", "3", "--false-alarms", "0.1", "--seed", "1")
+FIT_OPTIONS = ("--architecture", "paper", "--size", "32", "--epochs", "3", "--false-alarms", "0.1", "--seed", "1")
 
 
 class Oddlot:

@@ -10,8 +10,8 @@ from PIL import Image
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--size", "20"), "size"),
-        (("--size", "512"), "size"),
+        (("--size", "1024"), "size"),
+        (("--size", "512", "--architecture", "paper"), "size"),
         (("--false-alarms", "0.001"), "needs 999 good pictures"),
         (("--false-alarms", "2"), "--false-alarms"),
         (("--epochs", "0"), "--epochs"),
@@ -30,7 +30,7 @@ def test_a_wish_that_cannot_be_met_is_refused_in_one_line_before_reading(empty_o
 
 
 def test_a_killed_fit_goes_on_after_its_last_epoch(empty_oddlot, drawn):
-    command = ("fit", "flange", drawn / "train" / "good", "--size", "32", "--epochs", "60")
+    command = ("fit", "flange", drawn / "train" / "good", "--architecture", "paper", "--size", "32", "--epochs", "60")
     process = empty_oddlot.start(*command)
     for line in process.stderr:
         if line.startswith("epoch 3/"):
@@ -68,7 +68,18 @@ def test_unreadable_files_are_named_and_known_defects_counted(empty_oddlot, draw
         Image.open(path).save(good / f"copy-{path.stem}.png")
     record = json.loads(
         empty_oddlot.run(
-            "fit", "flange", good, "--defects", drawn / "tonight", "--size", "32", "--epochs", "1", "--json"
+            "fit",
+            "flange",
+            good,
+            "--defects",
+            drawn / "tonight",
+            "--architecture",
+            "paper",
+            "--size",
+            "32",
+            "--epochs",
+            "1",
+            "--json",
         )
     )
     assert record["card"]["pictures"]["usable"] == 40

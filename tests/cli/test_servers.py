@@ -42,7 +42,9 @@ def servers(empty_oddlot, postgres_url, redis_url):
 
 
 def test_the_whole_job_on_postgresql_and_redis(servers, drawn, messy_folder):
-    fit = servers.json("fit", "flange", drawn / "train" / "good", "--size", "32", "--epochs", "1")
+    fit = servers.json(
+        "fit", "flange", drawn / "train" / "good", "--architecture", "paper", "--size", "32", "--epochs", "1"
+    )
     assert (fit["version"], fit["state"]) == (1, "active")
     findings = servers.run("doctor", "--json")
     assert "geheim" not in findings
@@ -69,7 +71,9 @@ def test_the_whole_job_on_postgresql_and_redis(servers, drawn, messy_folder):
 
 
 def test_a_queued_fit_is_done_by_a_trainer(servers, drawn):
-    asked = servers.json("fit", "flange", drawn / "train" / "good", "--size", "32", "--epochs", "1", "--queue")
+    asked = servers.json(
+        "fit", "flange", drawn / "train" / "good", "--architecture", "paper", "--size", "32", "--epochs", "1", "--queue"
+    )
     assert asked["state"] == "queued"
     trainer = servers.start("worker", "--fits")
     try:
