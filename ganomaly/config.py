@@ -8,7 +8,6 @@ from oddlot.errors import BundleError, TrainingError
 SIZE_STEP = 16
 SIZES = {"paper": (32, 256, 64), "article": (32, 256, 64), "features": (128, 512, 256)}
 """Smallest, largest and usual size in pixels of each architecture."""
-ARCHITECTURES = tuple(SIZES)
 SCORES = ("latent", "residual")
 
 
@@ -100,12 +99,10 @@ def config_for(architecture: str, size: int | None, channels: int, score: str | 
 
     Raises TrainingError for one that is not there or a wrong size.
     """
-    makers = {"paper": paper, "article": article, "features": features}
-    if architecture not in makers:
-        raise TrainingError(f"there is no architecture {architecture!r}: choose one of {', '.join(makers)}")
-    size = SIZES[architecture][2] if size is None else size
+    _, _, usual = _sizes(architecture)
+    size = usual if size is None else size
     check_size(size, architecture)
-    config = makers[architecture](size, channels)
+    config = {"paper": paper, "article": article, "features": features}[architecture](size, channels)
     if score is None:
         return config
     if score not in SCORES:
@@ -115,11 +112,15 @@ def config_for(architecture: str, size: int | None, channels: int, score: str | 
 
 def check_size(size: int, architecture: str) -> None:
     """Raises TrainingError unless the architecture is there and takes pictures of that size."""
-    if architecture not in SIZES:
-        raise TrainingError(f"there is no architecture {architecture!r}: choose one of {', '.join(SIZES)}")
-    smallest, largest, _ = SIZES[architecture]
+    smallest, largest, _ = _sizes(architecture)
     if not smallest <= size <= largest or size % SIZE_STEP:
         raise TrainingError(
             f"a size of {size} pixels cannot be used with {architecture!r}: choose a multiple of {SIZE_STEP} "
             f"from {smallest} to {largest}"
         )
+
+
+def _sizes(architecture: str) -> tuple[int, int, int]:
+    if architecture not in SIZES:
+        raise TrainingError(f"there is no architecture {architecture!r}: choose one of {', '.join(SIZES)}")
+    return SIZES[architecture]
