@@ -49,7 +49,6 @@ def inspect(
     Workers that already run (`oddlot up`) do the work where there are any. Ctrl-C stops in order: the job stays in
     the database and goes on with the next worker.
     """
-    from db import jobs
     from worker.submission import Submission
 
     session = open_session()
@@ -62,12 +61,10 @@ def inspect(
         return
     if row.state not in FINISHED_JOB_STATES:
         if as_json:
-            print_json(job_commands.job_record(row))
+            print_json(job_commands.whole_record(session, row))
         return
     if as_json:
-        deferred = jobs.deferred_files(session.engine, row.id)
-        flagged = flagged_rows(session, row.id)
-        print_json({**job_commands.job_record(row), "deferred": deferred, "flagged_items": flagged})
+        print_json({**job_commands.whole_record(session, row), "flagged_items": flagged_rows(session, row.id)})
     else:
         show_inspection(session, row)
     job_commands.raise_unless_done(row)

@@ -91,7 +91,7 @@ def submit(
         if not as_json:
             note(completeness(job_row))
     if as_json:
-        print_json({**job_record(job_row), "deferred": jobs.deferred_files(session.engine, job_row.id)})
+        print_json(whole_record(session, job_row))
     elif deferred := jobs.deferred_files(session.engine, job_row.id):
         note(f"{len(deferred)} files were still being written and are left for the next run: oddlot job {job_row.id}")
     if wait:
@@ -152,10 +152,10 @@ def job(
     row = find_job(session, job_id)
     if watch:
         row = wait_for_job(session, row.id, quiet=as_json)
-    deferred = rows.deferred_files(session.engine, row.id)
     if as_json:
-        print_json({**job_record(row), "deferred": deferred})
+        print_json(whole_record(session, row))
         return
+    deferred = rows.deferred_files(session.engine, row.id)
     say(summary(row))
     say(completeness(row))
     for reason, count in (row.left_out or {}).items():
@@ -220,6 +220,13 @@ def job_record(row: "JobRow") -> dict[str, Any]:
         "created_at": row.created_at, "started_at": row.started_at, "finished_at": row.finished_at,
         "source": row.source, "error": row.error,
     }  # fmt: skip
+
+
+def whole_record(session: Session, row: "JobRow") -> dict[str, Any]:
+    """`job_record` and the files that were still being written when the folder was listed."""
+    from db import jobs
+
+    return {**job_record(row), "deferred": jobs.deferred_files(session.engine, row.id)}
 
 
 def summary(row: "JobRow") -> str:

@@ -2,11 +2,11 @@
 
 from datetime import timedelta
 
-from sqlalchemy import Connection, Engine, select, update
+from sqlalchemy import Connection, Engine, select
 
 from db.engine import now, writing
 from db.jobs import JobRow, get_job, read_job, set_state
-from db.listing import add_batches, begin_again, next_number
+from db.listing import add_batches, begin_again, change_items, next_number
 from db.schema import item, job
 from db.settling import close_waiting, lock_job, settle_job
 from oddlot.errors import StateError
@@ -82,12 +82,9 @@ def retry_job(engine: Engine, job_id: int, batch_size: int) -> int:
         chunks = [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
         batches = add_batches(connection, job_id, range(first, first + len(chunks)))
         for number, chunk in enumerate(chunks, start=first):
-            for start in range(0, len(chunk), 500):
-                connection.execute(
-                    update(item)
-                    .where(item.c.id.in_(chunk[start : start + 500]))
-                    .values(state=ItemState.WAITING, error=None, note=None, batch_id=batches[number])
-                )
+            change_items(
+                connection, chunk, state=ItemState.WAITING, error=None, note=None, batch_id=batches[number]
+            )  # fmt: skip
         set_state(connection, job_id, JobState.QUEUED, finished_at=None, error=None)
         settle_job(connection, job_id)
         return len(ids)

@@ -65,6 +65,12 @@ def add_batches(
     return {row.number: row.id for row in rows}
 
 
+def change_items(connection: Connection, ids: Sequence[int], **values: object) -> None:
+    """Change items by their row numbers, some hundred in a statement: databases bound its parameters."""
+    for start in range(0, len(ids), 500):
+        connection.execute(update(item).where(item.c.id.in_(ids[start : start + 500])).values(**values))
+
+
 def next_number(connection: Connection, job_id: int) -> int:
     """The first free batch number of a job. Hold the job's row while it is used."""
     return (connection.execute(select(func.max(batch.c.number)).where(batch.c.job_id == job_id)).scalar() or 0) + 1

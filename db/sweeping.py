@@ -9,7 +9,7 @@ from sqlalchemy import Engine, and_, exists, func, not_, or_, select, update
 from db import leases
 from db.batches import WORKED_ON
 from db.engine import now, reading, writing
-from db.listing import add_batches, next_number
+from db.listing import add_batches, change_items, next_number
 from db.schema import batch, item, job
 from db.settling import close_waiting, lock_job, settle_job
 from oddlot.words import OPEN_BATCH_STATES, BatchState, ItemState, JobState
@@ -105,11 +105,8 @@ def _split(engine: Engine, batch_id: int, max_attempts: int) -> Literal["", "spl
             .all()
         )
         if len(ids) <= 1:
-            connection.execute(
-                update(item)
-                .where(item.c.id.in_(ids))
-                .values(state=ItemState.QUARANTINED, error=f"inspecting it failed each time, also alone: {row.error}")
-            )
+            reason = f"inspecting it failed each time, also alone: {row.error}"
+            change_items(connection, ids, state=ItemState.QUARANTINED, error=reason)
             settle_job(connection, row.job_id)
             return "quarantined"
         lock_job(connection, row.job_id)
@@ -119,10 +116,7 @@ def _split(engine: Engine, batch_id: int, max_attempts: int) -> Literal["", "spl
         attempts = max(0, max_attempts - (1 if half > 1 else 2))
         halves = add_batches(connection, row.job_id, range(first, first + 2), attempts=attempts, error=row.error)
         for number, part in ((first, ids[:half]), (first + 1, ids[half:])):
-            for start in range(0, len(part), 500):
-                connection.execute(
-                    update(item).where(item.c.id.in_(part[start : start + 500])).values(batch_id=halves[number])
-                )
+            change_items(connection, part, batch_id=halves[number])
         return "split"
 
 

@@ -36,14 +36,15 @@ class Scores:
 class Detector:
     """Encoder, decoder and second encoder with fixed weights."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, view: PixelView | FeatureView | None = None) -> None:
+        """With the numbers of `view`; without one, they are still to be assigned, as all weights are."""
         self.config = config
         self._networks = {
             "encoder": build_encoder(config, 0, "encoder"),
             "decoder": build_decoder(config, 0, "decoder"),
             "second_encoder": build_encoder(config, 0, "second_encoder"),
         }
-        self.view = view_for(config)
+        self.view = view or view_for(config)
         # Fewer at a time where every picture passes through large maps.
         self._batch = VIEWING_BATCH if config.architecture == "features" else SCORING_BATCH
         shape = (self._batch, config.size, config.size, config.channels)
@@ -51,11 +52,8 @@ class Detector:
 
     @classmethod
     def from_model(cls, model: GANomaly, view: PixelView | FeatureView | None = None) -> "Detector":
-        """A detector with the weights that the model has now, and the numbers of `view`."""
-        detector = cls(model.config)
-        for name, variable in detector.view.variables.items():
-            if view is not None:
-                variable.assign(view.variables[name])
+        """A detector with the weights that the model has now, and with `view`."""
+        detector = cls(model.config, view)
         for name in _PARTS:
             detector._networks[name].set_weights(getattr(model, name).get_weights())
         return detector
