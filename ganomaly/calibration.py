@@ -1,9 +1,22 @@
-"""From raw scores to decisions: split-conformal calibration on good pictures that the fit did not learn from.
+"""From raw scores to decisions: conformal calibration on good pictures that the fit did not learn from.
 
 With n calibration scores and a new good picture that is exchangeable with them, P(p-value <= rate) <= rate
 (Vovk, Gammerman, Shafer: Algorithmic Learning in a Random World, 2005). `flagged`, score above 0.5 and
-p-value <= rate are the same decision to the last bit, and on every machine: only arithmetic is used here
+p-value <= rate are the same decision to the last bit, and on every machine: for these, only arithmetic is used
 whose rounding IEEE 754 fixes, no logarithms or the like.
+
+Two methods differ in where the scores come from and in what may be said of them:
+
+- `split-conformal`: one model, and scores of pictures that it never saw. The threshold is the (n + 1 - j)-th smallest
+  score; the share of all good pictures that lies above it differs from one calibration to another, and over
+  calibrations it is Beta(j, n + 1 - j) distributed, with ties stochastically smaller (Vovk: Conditional validity of inductive conformal predictors, ACML
+  2012). So a bound can be given that holds with a stated confidence.
+- `cross-conformal`: k models, each learnt without one fold, and scores of every fold by the model that did not see
+  it; a new picture gets the smallest of its k scores (the minmax of Barber, Candes, Ramdas, Tibshirani: Predictive
+  inference with the jackknife+, Annals of Statistics 49, 2021). The average promise is proven where each fold is one
+  picture (theirs), and for folds of many pictures: a smallest score is above the threshold no more often than any one
+  fold model's, so no more often than the fold models' on average, and that average is the rate. The Beta distribution
+  is not proven, as the scores of the folds depend on one another.
 """
 
 import math
@@ -11,7 +24,7 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,7 +32,13 @@ from numpy.typing import ArrayLike, NDArray
 from oddlot.errors import BundleError, CalibrationError
 
 DEFAULT_FALSE_ALARMS = 0.01
-METHOD = "split-conformal"
+
+Method = Literal["split-conformal", "cross-conformal"]
+SPLIT: Method = "split-conformal"
+CROSS: Method = "cross-conformal"
+
+CONFIDENCE = 0.95
+"""Confidence of the bound in the certificate."""
 
 Floats = NDArray[np.float64]
 
@@ -48,7 +67,8 @@ class Calibration:
 
     `scores` float64 (n,), sorted, read-only; `threshold` is one of them; `false_alarms` the rate in (0, 1)
     that it keeps; `requested` whether a person asked for that rate; `minimum`, `maximum` of the scores;
-    `note` says how the rate came about where nobody asked for it, else it is empty.
+    `note` says how the rate came about where nobody asked for it, else it is empty; `method` says where the
+    scores come from.
     """
 
     scores: Floats
@@ -58,14 +78,18 @@ class Calibration:
     minimum: float
     maximum: float
     note: str = ""
+    method: Method = SPLIT
 
     @classmethod
-    def fit(cls, raw_scores: ArrayLike, false_alarms: float | None = None) -> "Calibration":
+    def fit(cls, raw_scores: ArrayLike, false_alarms: float | None = None, *, method: Method = SPLIT) -> "Calibration":
         """Calibrate on `raw_scores` (n,) of good pictures, in any order.
 
+        For `cross-conformal` these are the scores of each picture by the model that did not see its fold.
         `false_alarms` None takes 1 %, or the smallest rate that n supports. Raises CalibrationError where
-        there is no score, one is not finite, or n is too small for the rate that was asked for.
+        there is no score, one is not finite, or n is too small for the rate that was asked for; ValueError for
+        a method that is not known.
         """
+        _check_method(method)
         scores = np.sort(np.asarray(raw_scores, dtype=np.float64).ravel())
         n = len(scores)
         if n == 0:
@@ -82,7 +106,7 @@ class Calibration:
                     f"a false-alarm rate of {false_alarms:g} needs {needed} good pictures for calibration "
                     f"and there are {n}: give more or ask for {_rounded_up(smallest_rate(n))} or more"
                 )
-            return cls._of(scores, false_alarms, requested=True, note="")
+            return cls._of(scores, false_alarms, requested=True, note="", method=method)
         rate = max(DEFAULT_FALSE_ALARMS, smallest_rate(n))
         note = f"no false-alarm rate was asked for: {_percent(rate)} is used"
         if rate > DEFAULT_FALSE_ALARMS:
@@ -90,14 +114,14 @@ class Calibration:
                 f", the smallest that {n} calibration pictures support; {_percent(DEFAULT_FALSE_ALARMS)} "
                 f"needs {pictures_needed(DEFAULT_FALSE_ALARMS)}"
             )
-        return cls._of(scores, rate, requested=False, note=note)
+        return cls._of(scores, rate, requested=False, note=note, method=method)
 
     @classmethod
-    def _of(cls, scores: Floats, rate: float, *, requested: bool, note: str) -> "Calibration":
+    def _of(cls, scores: Floats, rate: float, *, requested: bool, note: str, method: Method) -> "Calibration":
         scores = scores + 0.0  # a copy, in which -0.0 is 0.0
         scores.setflags(write=False)
         threshold = float(scores[len(scores) - _flags_allowed(len(scores), rate)])
-        return cls(scores, threshold, float(rate), requested, float(scores[0]), float(scores[-1]), note)
+        return cls(scores, threshold, float(rate), requested, float(scores[0]), float(scores[-1]), note, method)
 
     @property
     def n(self) -> int:
@@ -144,21 +168,50 @@ class Calibration:
             spread = self.maximum - self.minimum
             return np.asarray((_finite(raw) - self.minimum) / (spread if spread > 0 else 1.0))
 
+    def rate_with_confidence(self, confidence: float = CONFIDENCE) -> float:
+        """The false-alarm rate that this very calibration does not exceed with probability `confidence` in (0, 1).
+
+        Over calibrations of n independent good pictures; the quantile of Beta(j, n + 1 - j), exact for scores
+        without ties and never too small with them (Vovk 2012, see above). Raises ValueError for a confidence
+        outside (0, 1) and for `cross-conformal`, for which no such bound is proven.
+        """
+        if not 0 < confidence < 1:
+            raise ValueError(f"a confidence must lie between 0 and 1, not {confidence:g}")
+        if self.method != SPLIT:
+            raise ValueError(f"no bound with a confidence is proven for {self.method}")
+        # Imported here, as commands that only ask the database do not need it. The quantile of scipy.stats.beta, at
+        # half the start.
+        from scipy.special import betaincinv
+
+        flags = _flags_allowed(self.n, self.false_alarms)
+        return float(betaincinv(flags, self.n + 1 - flags, confidence))
+
     def certificate(self) -> str:
         """What is promised, in plain words."""
         pictures = "1 good picture" if self.n == 1 else f"{self.n} good pictures"
-        text = (
-            f"Calibrated on {pictures} that the training did not see. A good part like these is flagged with "
-            f"a probability of at most {_percent(self.false_alarms)}, on average over calibrations of this "
-            "size. Nothing is promised for pictures from another camera, light or product, nor about how "
-            "many defects are found."
+        average = f"on average over calibrations of this size at most {_percent(self.false_alarms)}"
+        if self.method == SPLIT:
+            bound = _rounded_up(100 * self.rate_with_confidence())
+            text = (
+                f"Calibrated on {pictures} that the training did not see. With {_percent(CONFIDENCE)} confidence at "
+                f"most {bound} % of good parts like these are flagged ({average})."
+            )
+        else:
+            text = (
+                f"Calibrated on {pictures}, each scored by a model that did not learn from it. Of good parts like "
+                f"these, {average} are flagged (proven for folds of many pictures). No confidence is stated for this "
+                "one calibration: the models learnt from each other's pictures, so their scores depend on one another."
+            )
+        text += (
+            " Nothing is promised for pictures from another camera, light or product, nor about how many defects "
+            "are found."
         )
         return f"{text} ({self.note[0].upper()}{self.note[1:]}.)" if self.note else text
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` gives back an equal calibration."""
         return {
-            "method": METHOD,
+            "method": self.method,
             "false_alarms": self.false_alarms,
             "requested": self.requested,
             "note": self.note,
@@ -189,8 +242,7 @@ class Calibration:
         for name, kind in types.items():
             if type(values[name]) is not kind:
                 raise TypeError(f"{name} is not of its type")
-        if values["method"] != METHOD:
-            raise ValueError(f"method {values['method'][:40]!r} is not known")
+        _check_method(values["method"])
         if not all(type(score) is float for score in values["scores"]):
             raise TypeError("scores are not all numbers")
         scores = np.array(values["scores"], dtype=np.float64)
@@ -199,7 +251,9 @@ class Calibration:
         _check_rate(values["false_alarms"])
         if _flags_allowed(len(scores), values["false_alarms"]) < 1:
             raise ValueError("there are too few scores for its false-alarm rate")
-        built = cls._of(scores, values["false_alarms"], requested=values["requested"], note=values["note"])
+        built = cls._of(
+            scores, values["false_alarms"], requested=values["requested"], note=values["note"], method=values["method"]
+        )
         for name in ("threshold", "minimum", "maximum"):
             if getattr(built, name) != values[name]:
                 raise ValueError(f"{name} does not follow from the scores")
@@ -225,6 +279,11 @@ def _flags_allowed(n: int, rate: float) -> int:
 def _check_rate(rate: float) -> None:
     if not 0 < rate < 1:
         raise CalibrationError(f"a false-alarm rate must lie between 0 and 1, not {rate:g}")
+
+
+def _check_method(method: str) -> None:
+    if method not in get_args(Method):
+        raise ValueError(f"method {method[:40]!r} is not known")
 
 
 def _finite(raw: ArrayLike) -> Floats:

@@ -21,6 +21,7 @@ HEAVY = (
     "cv2",
     "sqlalchemy.orm",
     "numpy",
+    "scipy",
 )
 """Modules that each cost a good part of the half second that help and query commands may take."""
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
-from scipy.stats import betabinom
+from scipy.stats import beta, betabinom
 
 from ganomaly.calibration import Calibration, pictures_needed, smallest_rate
 from oddlot.errors import BundleError, CalibrationError
@@ -140,6 +140,81 @@ def test_ties_never_raise_the_false_alarm_rate() -> None:
     assert np.mean(rates_seen) <= 0.1
 
 
+@pytest.mark.parametrize(("n", "rate"), [(99, 0.01), (199, 0.05), (500, 0.1)])
+@pytest.mark.parametrize("confidence", [0.5, 0.9, 0.95])
+def test_the_bound_is_exceeded_as_often_as_its_confidence_says(n, rate, confidence) -> None:
+    """Uniform scores: the false-alarm rate of a threshold is known exactly, 1 - threshold."""
+    rng, repeats = np.random.default_rng(n), 2000
+    calibrations = [Calibration.fit(rng.uniform(size=n), rate) for _ in range(repeats)]
+    realised = np.array([1 - calibration.threshold for calibration in calibrations])
+    bound = calibrations[0].rate_with_confidence(confidence)
+    assert bound == pytest.approx(
+        beta.ppf(confidence, math.floor(n * rate + rate), n + 1 - math.floor(n * rate + rate))
+    )
+    spread = 4 * (confidence * (1 - confidence) / repeats) ** 0.5
+    assert np.mean(realised > bound) == pytest.approx(1 - confidence, abs=spread)
+    assert realised.mean() <= rate + 4 * realised.std() / repeats**0.5
+
+
+def test_with_ties_the_bound_is_exceeded_less_often() -> None:
+    rng, faces = np.random.default_rng(5), 40
+    calibrations = [Calibration.fit(rng.integers(0, faces, 199), 0.05) for _ in range(2000)]
+    realised = np.array([(faces - 1 - calibration.threshold) / faces for calibration in calibrations])
+    assert np.mean(realised > calibrations[0].rate_with_confidence(0.95)) <= 0.05
+    assert realised.mean() <= 0.05
+
+
+def test_more_pictures_bring_the_bound_nearer_to_the_rate() -> None:
+    bounds = [Calibration.fit(np.arange(n), 0.05).rate_with_confidence() for n in (19, 99, 999, 9999)]
+    assert bounds == sorted(bounds, reverse=True)
+    assert bounds[0] > 0.14
+    assert 0.05 < bounds[-1] < 0.054
+
+
+@pytest.mark.parametrize("confidence", [0, 1, -1, math.nan])
+def test_a_confidence_that_is_none_is_refused(confidence) -> None:
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        Calibration.fit(np.arange(50)).rate_with_confidence(confidence)
+
+
+def cross_conformal_rate(rng: np.random.Generator, n: int, folds: int, rate: float) -> float:
+    """Share of 2,000 new numbers flagged; a model is the mean of what it learnt, a score the distance to it."""
+    pool = rng.standard_t(3, size=n)  # heavy tails: the folds' models differ
+    fold = rng.permutation(n) % folds
+    means = np.array([pool[fold != k].mean() for k in range(folds)])
+    calibration = Calibration.fit(np.abs(pool - means[fold]), rate, method="cross-conformal")
+    new = rng.standard_t(3, size=2000)
+    return calibration.flagged(np.abs(new[:, np.newaxis] - means).min(axis=1)).mean()
+
+
+@pytest.mark.parametrize(("n", "folds"), [(40, 40), (40, 5), (200, 5)])
+def test_the_smallest_of_the_folds_scores_keeps_the_rate_on_average(n, folds) -> None:
+    rng = np.random.default_rng(7)
+    realised = np.array([cross_conformal_rate(rng, n, folds, 0.1) for _ in range(600)])
+    assert realised.mean() <= 0.1 + 3 * realised.std() / len(realised) ** 0.5
+    assert realised.mean() > 0.05
+
+
+def test_no_confidence_is_stated_for_folds() -> None:
+    calibration = Calibration.fit(np.arange(120), 0.02, method="cross-conformal")
+    with pytest.raises(ValueError, match="cross-conformal"):
+        calibration.rate_with_confidence()
+    text = calibration.certificate()
+    assert "on average over calibrations of this size at most 2 % are flagged" in text
+    assert "No confidence is stated" in text
+    assert "95 %" not in text
+
+
+def test_the_method_changes_no_decision_and_is_kept() -> None:
+    scores = np.random.default_rng(1).gamma(2, size=150)
+    split, cross = (Calibration.fit(scores, method=method) for method in ("split-conformal", "cross-conformal"))
+    assert split.threshold == cross.threshold
+    assert split != cross
+    assert Calibration.from_dict(cross.to_dict()).method == "cross-conformal"
+    with pytest.raises(ValueError, match="by eye"):
+        Calibration.fit(scores, method="by eye")  # type: ignore[arg-type]
+
+
 def test_equal_scores_flag_nothing_like_them() -> None:
     calibration = Calibration.fit(np.full(120, 3.0), 0.01)
     assert calibration.flagged([3.0, np.nextafter(3.0, 4.0)]).tolist() == [False, True]
@@ -218,7 +293,9 @@ def test_a_score_that_is_no_number_never_passes_as_good(bad) -> None:
 def test_certificate_says_rate_and_number_of_pictures() -> None:
     text = Calibration.fit(np.arange(120), 0.02).certificate()
     assert "120 good pictures" in text
-    assert "at most 2 %" in text
+    # j = 2 flags allowed: the 95 % quantile of Beta(2, 119) is 0.03892
+    assert "With 95 % confidence at most 3.9 % of good parts like these are flagged" in text
+    assert "(on average over calibrations of this size at most 2 %)" in text
 
 
 @given(samples, st.none() | rates)
