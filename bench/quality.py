@@ -66,7 +66,7 @@ def measure(folder: Path, seed: int, size: int) -> np.ndarray:
     from ganomaly.config import config_for
     from ganomaly.training import train
     from pictures.preprocessing import choose_preprocessing
-    from trainer.training_set import split
+    from trainer.splitting import split
 
     good = sorted(str(path) for path in (folder / "train" / "good").iterdir())
     tested = sorted(path for path in (folder / "test").glob("*/*") if path.parent.name not in LEFT_OUT)

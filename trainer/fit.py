@@ -24,17 +24,14 @@ from db import models
 from db.models import ModelRow
 from oddlot.errors import OddlotError, TrainingError
 from oddlot.settings import Settings
+from pictures.listing import FoundFile
 from pictures.preprocessing import Preprocessing, choose_preprocessing
 from trainer import quality
-from trainer.training_set import (
-    Split,
-    TrainingSet,
-    check_usable,
-    find_good_pictures,
-    read_pictures,
-    split,
-    split_sizes,
-)
+from trainer.grouping import check_group, join_groups, name_groups
+from trainer.near_duplicates import Pair, near_duplicates
+from trainer.sessions import warn_of_sessions
+from trainer.splitting import Split, split
+from trainer.training_set import TrainingSet, check_usable, find_good_pictures, read_pictures
 
 if TYPE_CHECKING:
     from ganomaly.training import EpochReport, Trained
@@ -61,6 +58,7 @@ class FitOptions:
     epochs: int | None = None
     minutes: float | None = None
     seed: int = 0
+    group: str | None = None
 
 
 @dataclass
@@ -108,6 +106,8 @@ def check_options(options: FitOptions) -> None:
         raise TrainingError(f"--minutes must be a number above 0, not {options.minutes:g}")
     if options.seed < 0:
         raise TrainingError(f"--seed must be 0 or more, not {options.seed}")
+    if options.group is not None:
+        check_group(options.group)
 
 
 def fit(
@@ -122,7 +122,8 @@ def fit(
     check_options(options)
     folder = Path(options.good_dir).expanduser()
     files = find_good_pictures(folder, settings)
-    split_sizes(len(files), options.false_alarms)  # refuse a rate before the pictures are read
+    names = _group_names(files, options)
+    split(len(files), options.false_alarms, options.seed, names)  # refuse a rate or groups before the pictures are read
     if options.defects_dir is not None:
         quality.check_folder(Path(options.defects_dir))  # and not after an hour of training
     from ganomaly.config import config_for
@@ -154,7 +155,9 @@ def _fit_on(
     from ganomaly.config import config_for
     from ganomaly.training import train
 
-    parts = split(len(good.hashes), options.false_alarms, options.seed)
+    names = _group_names(good.files, options)
+    copies = near_duplicates(good.pixels, good.hashes)
+    parts = split(len(good.hashes), options.false_alarms, options.seed, join_groups(names, copies, len(good.hashes)))
     config = config_for(options.architecture, options.size, preprocessing.channels, options.score)
     progress.say(
         f"training on {len(parts.train)} pictures of {config.size}x{config.size}, "
@@ -164,12 +167,18 @@ def _fit_on(
     trained = train(
         good.pixels[parts.train], good.pixels[parts.validation], config,
         seed=options.seed, epochs=options.epochs, minutes=options.minutes, checkpoint=scratch / CHECKPOINT,
-        fingerprint=f"{good.fingerprint} {json.dumps(config.to_dict(), sort_keys=True)} {options.seed}",
+        fingerprint=f"{good.fingerprint} {json.dumps(config.to_dict(), sort_keys=True)} {options.seed} "
+        f"{parts.fingerprint}",
         on_epoch=progress.epoch,
     )  # fmt: skip
     held_out = good.pixels[parts.calibration]
     calibration = Calibration.fit(trained.detector.score(held_out, maps=False).raw, options.false_alarms)
     card = _card(options, config.to_dict(), preprocessing.to_dict(), good, parts, trained, calibration.certificate())
+    folder = Path(options.good_dir).expanduser()
+    card["near_duplicates"] = _describe_copies(good, folder, copies)
+    card["warnings"] = warn_of_sessions(good.files, folder, names, parts.calibration)
+    if names is not None:
+        card["pictures"]["groups"] = len(set(names))
     if options.defects_dir is not None:
         card["defects"] = quality.recall_on_defects(
             Path(options.defects_dir), trained.detector, calibration, preprocessing, settings
@@ -211,6 +220,21 @@ def _scratch(settings: Settings, options: FitOptions) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
     finally:
         os.close(lock)
+
+
+def _group_names(files: list[FoundFile], options: FitOptions) -> list[str] | None:
+    if options.group is None:
+        return None
+    return name_groups([file.path for file in files], Path(options.good_dir).expanduser(), options.group)
+
+
+def _describe_copies(good: TrainingSet, folder: Path, copies: list[Pair]) -> dict[str, Any]:
+    """How many pictures have a near-duplicate, and two that are ones, by their paths below `folder`."""
+    below = folder.absolute()
+    return {
+        "pictures": len({i for pair in copies for i in pair}),
+        "example": [Path(good.files[i].path).relative_to(below).as_posix() for i in copies[0]] if copies else [],
+    }
 
 
 def _card(

@@ -1,10 +1,9 @@
-"""The good pictures of a fit: found, read once, kept decoded on disk, and split.
+"""The good pictures of a fit: found, read once, and kept decoded on disk.
 
 Decoded pictures stand in one array file that is mapped, not loaded, so that memory does not grow with the set.
 """
 
 import hashlib
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,19 +12,13 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from ganomaly.calibration import pictures_needed
-from oddlot.errors import CalibrationError, TrainingError, UnreadablePicture
+from oddlot.errors import TrainingError, UnreadablePicture
 from oddlot.settings import Settings
 from pictures.listing import FoundFile, ListingReport, list_folder
 from pictures.preprocessing import Preprocessing
 from pictures.reading import Picture, read_picture
 
 FEWEST_PICTURES = 20
-VALIDATION_SHARE = 0.1
-CALIBRATION_SHARE = 0.2
-"""Share of the good pictures held out for calibration where that is enough for the false-alarm rate."""
-LARGEST_CALIBRATION_SHARE = 0.4
-"""A rate that needs more than this share held out would leave too little to learn from."""
 
 
 @dataclass(frozen=True)
@@ -33,22 +26,15 @@ class TrainingSet:
     """Decoded good pictures.
 
     `pixels` is (n, size, size, channels), uint8 or float32 in 0..255, mapped from disk; `fingerprint` is a SHA-256
-    over the hashes of the files, independent of their names; `refused` holds path and reason of what was not read.
+    over the hashes of the files, independent of their names; `refused` holds path and reason of what was not read;
+    `files` are those of the n pictures as they were listed.
     """
 
     pixels: np.ndarray
     hashes: list[str]
     refused: list[tuple[str, str]]
     fingerprint: str
-
-
-@dataclass(frozen=True)
-class Split:
-    """Indices into the training set; together they are all of it, and no picture is in two parts."""
-
-    train: np.ndarray
-    validation: np.ndarray
-    calibration: np.ndarray
+    files: list[FoundFile]
 
 
 def find_good_pictures(folder: Path, settings: Settings) -> list[FoundFile]:
@@ -86,6 +72,7 @@ def read_pictures(
     dtype = np.uint8 if preprocessing.depth == 8 else np.float32
     pixels = open_memmap(store, mode="w+", dtype=dtype, shape=shape)
     hashes: list[str] = []
+    usable: list[FoundFile] = []
     refused: list[tuple[str, str]] = []
     with ThreadPoolExecutor(threads) as readers:
         for done, (file, picture) in enumerate(zip(files, readers.map(read, files), strict=True), start=1):
@@ -94,11 +81,12 @@ def read_pictures(
             else:
                 pixels[len(hashes)] = picture.pixels
                 hashes.append(picture.sha256)
+                usable.append(file)
             if on_read is not None:
                 on_read(done, len(files))
     pixels.flush()
     digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-    return TrainingSet(pixels[: len(hashes)], hashes, refused, digest)
+    return TrainingSet(pixels[: len(hashes)], hashes, refused, digest, usable)
 
 
 def check_usable(training_set: TrainingSet, folder: Path) -> None:
@@ -116,32 +104,3 @@ def check_usable(training_set: TrainingSet, folder: Path) -> None:
             f"all {usable} pictures in {folder} are equal: nothing can be learnt from one picture; "
             "is the camera frozen?"
         )
-
-
-def split(n: int, rate: float | None, seed: int) -> Split:
-    """Split n pictures at random; see `split_sizes` for how many go where."""
-    validation, calibration = split_sizes(n, rate)
-    order = np.random.default_rng([seed, 1]).permutation(n)
-    return Split(
-        train=np.sort(order[validation + calibration :]),
-        validation=np.sort(order[:validation]),
-        calibration=np.sort(order[validation : validation + calibration]),
-    )
-
-
-def split_sizes(n: int, rate: float | None) -> tuple[int, int]:
-    """How many of n good pictures validate and calibrate.
-
-    A fifth calibrates, or more, up to two fifths, where the rate needs it (1 % where none was asked for). Raises
-    CalibrationError where a rate that was asked for needs more than that.
-    """
-    validation = max(2, round(n * VALIDATION_SHARE))
-    needed = pictures_needed(0.01 if rate is None else rate)
-    most = int(n * LARGEST_CALIBRATION_SHARE)
-    if rate is not None and needed > most:
-        raise CalibrationError(
-            f"a false-alarm rate of {rate:g} needs {needed} good pictures for calibration alone, "
-            f"so at least {math.ceil(needed / LARGEST_CALIBRATION_SHARE)} in all; there are {n}: "
-            "give more pictures or ask for a higher rate"
-        )
-    return validation, min(most, max(needed, round(n * CALIBRATION_SHARE)))

@@ -1,13 +1,15 @@
-"""The split of good pictures, and the sets that a fit refuses."""
+"""Good pictures as they are read, and the sets that a fit refuses."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from oddlot.errors import CalibrationError, TrainingError
+from oddlot.errors import TrainingError
 from oddlot.settings import load_settings
 from pictures.preprocessing import Preprocessing
-from trainer.training_set import check_usable, find_good_pictures, read_pictures, split, split_sizes
+from trainer.training_set import check_usable, find_good_pictures, read_pictures
 
 
 @pytest.fixture
@@ -31,33 +33,6 @@ def write_pictures(folder, count, seed=0):
 def read(folder, settings, tmp_path, threads=2):
     files = find_good_pictures(folder, settings)
     return read_pictures(files, folder, Preprocessing(32, 1), settings, tmp_path / "store.npy", threads=threads)
-
-
-@pytest.mark.parametrize("n", [20, 57, 1000])
-def test_every_picture_is_in_exactly_one_part(n):
-    parts = split(n, None, seed=4)
-    together = np.concatenate([parts.train, parts.validation, parts.calibration])
-    assert sorted(together) == list(range(n))
-    assert len(parts.train) >= n // 2
-
-
-def test_the_split_follows_the_seed_alone():
-    first, again, other = split(100, None, 1), split(100, None, 1), split(100, None, 2)
-    assert np.array_equal(first.calibration, again.calibration)
-    assert not np.array_equal(first.calibration, other.calibration)
-
-
-def test_a_rate_gets_the_calibration_pictures_that_it_needs():
-    _, few = split_sizes(1000, 0.1)
-    _, many = split_sizes(1000, 0.004)
-    assert few == 200
-    assert many == 249
-
-
-def test_a_rate_that_the_pictures_cannot_support_is_refused_with_the_number_that_can():
-    with pytest.raises(CalibrationError, match=r"needs 999 good pictures .* at least 2498 in all; there are 500"):
-        split_sizes(500, 0.001)
-    assert split_sizes(2498, 0.001)[1] == 999
 
 
 def test_an_empty_folder_is_refused(folder, settings):
@@ -91,4 +66,5 @@ def test_what_is_read_does_not_depend_on_threads_and_unreadable_files_leave_no_h
     assert np.array_equal(pixels, four.pixels)
     assert fingerprint == four.fingerprint
     assert len(pixels) == len(one.hashes) == 29
+    assert [Path(file.path).name for file in one.files] == [f"{i:03}.png" for i in range(30) if i != 5]
     assert [path for path, _ in one.refused] == [str(folder / "005.png")]

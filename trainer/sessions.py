@@ -1,0 +1,40 @@
+"""Sentences for the card about what the calibration pictures can speak for."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path, PurePath
+
+import numpy as np
+
+from pictures.listing import FoundFile
+
+
+def warn_of_sessions(
+    files: Sequence[FoundFile], root: Path, names: Sequence[str] | None, calibration: np.ndarray
+) -> list[str]:
+    """Warnings, each a plain sentence, none where there is nothing to say.
+
+    `files` are all n pictures, `names` the group of each by `--group` or None where it was not given, `calibration`
+    the indices of those that calibrate. A session is a group; without groups it is the day on which the file was last
+    written, in local time, together with the sub-folder.
+    """
+    of = [names[i] if names is not None else _shift(files[i], root) for i in calibration]
+    sessions = sorted(set(of))
+    if len(sessions) == 1:
+        where = f"one group ({sessions[0]})" if names is not None else f"one day and folder ({sessions[0]})"
+        return [
+            f"All {len(of)} calibration pictures come from {where}: the false-alarm rate is promised for pictures like "
+            "those only, not for another day, camera setting or delivery."
+        ]
+    if names is not None and len(sessions) < len(of):
+        return [
+            f"The {len(of)} calibration pictures come from {len(sessions)} groups, and pictures of one group are "
+            "alike: the stated confidence counts each picture as one of its own and is too high by that."
+        ]
+    return []
+
+
+def _shift(file: FoundFile, root: Path) -> str:
+    day = datetime.fromtimestamp(file.mtime_ns / 1e9).date().isoformat()
+    folder = PurePath(file.path).parent.relative_to(root.absolute()).as_posix()
+    return f"{day}, {folder if folder != '.' else root.name}"
