@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.card import say_findings
 from cli.output import print_json, say
 from cli.session import Session, open_session
 from oddlot.processes import available_cores
@@ -56,6 +57,13 @@ def fit(
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop training after so many minutes.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="Pictures that must stay together: folder (of one sub-folder), or a regular expression for the path "
+            "below GOOD_DIR whose first bracket is the group, e.g. 'part_([0-9]+)'."
+        ),
+    ] = None,
     queue: Annotated[
         bool, typer.Option("--queue", help="Leave the fit to a trainer worker and return at once.")
     ] = False,
@@ -71,7 +79,7 @@ def fit(
         name=name, good_dir=str(good_dir.expanduser().absolute()),
         defects_dir=str(defects.expanduser().absolute()) if defects else None,
         size=size, architecture=architecture, score=score, false_alarms=false_alarms, epochs=epochs, minutes=minutes,
-        seed=seed,
+        seed=seed, group=group,
     )  # fmt: skip
     session = open_session()
     if queue:
@@ -112,9 +120,7 @@ def show_report(report: "FitReport") -> None:
         f"{card['training']['epochs']} epochs (best: {card['training']['best_epoch']}; {card['training']['stopped']})"
     )
     say(card["certificate"])
-    if "defects" in card:
-        found = card["defects"]
-        say(f"known defects: {found['flagged']} of {found['pictures']} flagged (recall {found['recall']:.3f})")
+    say_findings(card)
     if report.refused:
         say(f"{len(report.refused)} files were left out, not being readable pictures:")
         for path, reason in report.refused[:10]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.card import say_findings
 from cli.output import Format, print_json, say, write_rows
 from cli.session import Session, open_session
 from oddlot.errors import OddlotError
@@ -70,8 +71,7 @@ def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
     say(f"looks at {preprocessing['size']}x{preprocessing['size']} pixels, {colour}, {preprocessing['depth']} bit")
     say(f"training: {training['epochs']} epochs, best {training['best_epoch']}; {training['stopped']}")
     say(f"threshold {row.threshold:.6g}: {card['certificate']}")
-    if "defects" in card:
-        say(f"known defects: {card['defects']['flagged']} of {card['defects']['pictures']} flagged")
+    say_findings(card)
     say(f"bundle {row.bundle_uri} ({row.bundle_sha256})")
 
 

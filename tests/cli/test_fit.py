@@ -1,6 +1,7 @@
 """`oddlot fit`: what it refuses, what it reports, and that a kill costs no finished epoch."""
 
 import json
+import os
 import re
 
 import pytest
@@ -20,6 +21,10 @@ from PIL import Image
         (("--architecture", "resnet"), "resnet"),
         (("--score", "brightness"), "brightness"),
         (("--defects", "/nowhere/at/all"), "--defects takes a folder"),
+        (("--group", "("), "not a regular expression"),
+        (("--group", "(a+)+"), "for ever"),
+        (("--group", "num_([0-9]+)"), "no group in 60 of 60 paths"),
+        (("--group", "folder"), "only 1 group"),
     ],
 )
 def test_a_wish_that_cannot_be_met_is_refused_in_one_line_before_reading(empty_oddlot, drawn, options, words):
@@ -66,6 +71,7 @@ def test_unreadable_files_are_named_and_known_defects_counted(empty_oddlot, draw
         (good / path.name).symlink_to(path)  # leads out of the folder: refused, each by name
     for path in sorted((drawn / "train" / "good").iterdir())[:40]:
         Image.open(path).save(good / f"copy-{path.stem}.png")
+        os.utime(good / f"copy-{path.stem}.png", (1_700_000_000, 1_700_000_000))
     record = json.loads(
         empty_oddlot.run(
             "fit",
@@ -85,6 +91,29 @@ def test_unreadable_files_are_named_and_known_defects_counted(empty_oddlot, draw
     assert record["card"]["pictures"]["usable"] == 40
     assert len(record["refused"]) == 60
     assert record["card"]["defects"]["pictures"] == 24
+    assert set(record["card"]["defects"]["best_f1"]) == {"threshold", "f1", "recall", "false_alarms"}
+    assert "to tell them best from the calibration pictures (F1 " in empty_oddlot.run("models", "show", "flange")
     assert record["card"]["pictures"]["calibration"] == 16
+    assert "16 calibration pictures come from one day and folder" in record["card"]["warnings"][0]
     assert record["false_alarms"] == pytest.approx(1 / 17)
     assert "16 calibration pictures" in record["card"]["certificate"]
+
+
+def test_groups_and_copies_stand_on_the_card_and_are_told(empty_oddlot, drawn, tmp_path):
+    good = tmp_path / "good"
+    good.mkdir()
+    for i, path in enumerate(sorted((drawn / "train" / "good").iterdir())[:40]):
+        Image.open(path).save(good / f"part_{i // 2}-{i % 2}.png")
+    Image.open(good / "part_3-0.png").convert("RGB").save(good / "part_3-again.jpg", quality=90)
+    told = empty_oddlot.run(
+        "fit", "flange", good, "--architecture", "paper", "--size", "64", "--epochs", "1", "--false-alarms", "0.2",
+        "--group", "part_([0-9]+)",
+    )  # fmt: skip
+    shown = empty_oddlot.run("models", "show", "flange")
+    for text in (told, shown):
+        assert "near-duplicates: 2 good pictures" in text
+        assert re.search(r"^Warning: The \d calibration pictures come from [34] groups", text, re.MULTILINE)
+    card = empty_oddlot.json("models", "show", "flange")["card"]
+    assert card["near_duplicates"] == {"pictures": 2, "example": ["part_3-0.png", "part_3-again.jpg"]}
+    assert card["pictures"]["groups"] == 20
+    assert card["options"]["group"] == "part_([0-9]+)"
