@@ -9,8 +9,8 @@ Two methods differ in where the scores come from and in what may be said of them
 
 - `split-conformal`: one model, and scores of pictures that it never saw. The threshold is the (n + 1 - j)-th smallest
   score; the share of all good pictures that lies above it differs from one calibration to another, and over
-  calibrations it is Beta(j, n + 1 - j) distributed, with ties stochastically smaller (Vovk: Conditional validity of inductive conformal predictors, ACML
-  2012). So a bound can be given that holds with a stated confidence.
+  calibrations it is Beta(j, n + 1 - j) distributed, with ties stochastically smaller (Vovk: Conditional validity of
+  inductive conformal predictors, ACML 2012). So a bound can be given that holds with a stated confidence.
 - `cross-conformal`: k models, each learnt without one fold, and scores of every fold by the model that did not see
   it; a new picture gets the smallest of its k scores (the minmax of Barber, Candes, Ramdas, Tibshirani: Predictive
   inference with the jackknife+, Annals of Statistics 49, 2021). The average promise is proven where each fold is one
