@@ -101,7 +101,7 @@ def _scratch(exact: np.ndarray, place: tuple[int, int], wide: int, amount: float
 def _spot(exact: np.ndarray, place: tuple[int, int], wide: int, amount: float, rng: np.random.Generator) -> Drawn:
     """A stain or a glare: a blob whose edge is soft, in colour with a slight tint."""
     crop, corner = _window(exact, place, wide)
-    tint = rng.uniform(0.9, 1.1, crop.shape[2]).astype(np.float32)
+    tint = rng.uniform(0.9, 1.1, (crop.shape[2],)).astype(np.float32)
     change = _sign(crop, amount, rng) * amount * tint / tint.mean()
     return crop + change, _blob(crop.shape, np.subtract(place, corner), wide, 0.5, rng), corner
 
