@@ -16,13 +16,12 @@ import numpy as np
 from ganomaly.arrays import pack_arrays, unpack_arrays
 from ganomaly.bundle_folder import BundleFolder, refusing, write_folder
 from ganomaly.calibration import Calibration
-from ganomaly.manifest import MANIFEST, SealedFiles, from_json, make_manifest, sha256_of, to_json
+from ganomaly.manifest import MANIFEST, SHEET, SealedFiles, from_json, make_manifest, sha256_of, to_json
 from oddlot.errors import BundleError
 
 if TYPE_CHECKING:
     from ganomaly.detector import Detector
 
-SHEET = "synthetic.png"
 GOLDEN_TOLERANCE = 1e-5
 """How far a golden picture's score may be from the stored one, as a share of it or of the threshold."""
 

@@ -21,7 +21,8 @@ LIMITS = {
     "golden.npz": 256 * _MIB,
 }
 """Every file that a bundle must have beside its manifest, and the most bytes that are read of each."""
-OPTIONAL = {"synthetic.png": 16 * _MIB}
+SHEET = "synthetic.png"
+OPTIONAL = {SHEET: 16 * _MIB}
 """Files that a bundle may have, for people: sealed and carried like the others, never decoded by this program."""
 MANIFEST_LIMIT = _MIB
 

@@ -221,9 +221,9 @@ def _smoothed(values: np.ndarray, radius: int) -> np.ndarray:
         return values
     for _ in range(3):
         for axis in (0, 1):
-            pad = [(radius + 1, radius) if i == axis else (0, 0) for i in range(3)]
-            sums = np.cumsum(np.pad(values, pad, mode="edge"), axis=axis, dtype=np.float64)
             n = values.shape[axis]
+            padded = np.take(values, np.clip(np.arange(-radius - 1, n + radius), 0, n - 1), axis=axis)
+            sums = np.cumsum(padded, axis=axis, dtype=np.float64)
             upper = np.take(sums, np.arange(n) + 2 * radius + 1, axis=axis)
             values = ((upper - np.take(sums, np.arange(n), axis=axis)) / (2 * radius + 1)).astype(np.float32)
     return values

@@ -14,7 +14,10 @@ from PIL import Image
 
 from pictures.drawing import draw_set
 
-FIT_OPTIONS = ("--architecture", "paper", "--size", "32", "--epochs", "3", "--false-alarms", "0.1", "--seed", "1")
+FIT_OPTIONS = (
+    "--architecture", "paper", "--size", "32", "--epochs", "3", "--false-alarms", "0.1", "--seed", "1", "--force"
+)  # fmt: skip
+"""A model that is made in seconds and sees next to nothing: what is tested with it is everything around it."""
 
 
 class Oddlot:
