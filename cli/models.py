@@ -223,4 +223,5 @@ def _was_activated(card: dict[str, Any]) -> bool:
     """Whether a fit with this card made its model active."""
     from db.models import reason_against
 
-    return not reason_against(card) or bool(card.get("options", {}).get("force"))
+    options = card.get("options")
+    return not reason_against(card) or (isinstance(options, dict) and options.get("force") is True)

@@ -54,7 +54,8 @@ def register_model(
 
 def reason_against(card: dict[str, Any]) -> str:
     """Why a fit did not want its model to become active, as its card says; empty where nothing spoke against it."""
-    return str(card.get("honesty", {}).get("reason", ""))
+    honesty = card.get("honesty")  # of a bundle that was carried here, it may be anything
+    return str(honesty.get("reason", "")) if isinstance(honesty, dict) else ""
 
 
 def list_models(engine: Engine, name: str | None = None) -> list[ModelRow]:
