@@ -6,18 +6,6 @@ import shutil
 import pytest
 from PIL import Image
 
-COIN = ("--architecture", "paper", "--size", "32", "--epochs", "1", "--seed", "1")
-"""After one epoch the network of the paper is close to a coin on the drawn parts."""
-
-
-@pytest.fixture(scope="module")
-def candidate_home(drawn, tmp_path_factory):
-    """A home with a candidate and nothing else, and what its fit wrote on standard error."""
-    from conftest import Oddlot
-
-    home = tmp_path_factory.mktemp("candidate") / "home"
-    return home, Oddlot(home).run("fit", "coin", drawn / "train" / "good", *COIN, status=3)
-
 
 @pytest.fixture
 def candidate(candidate_home, empty_oddlot):
@@ -77,7 +65,8 @@ def test_it_is_a_candidate_in_another_plant_too(candidate, tmp_path):
 
 
 def test_it_does_not_push_an_active_model_aside(oddlot, drawn):
-    oddlot.run("fit", "flange", drawn / "train" / "good", *COIN, status=3)
+    coin = ("--architecture", "paper", "--size", "32", "--epochs", "1", "--seed", "1")
+    oddlot.run("fit", "flange", drawn / "train" / "good", *coin, status=3)
     assert [(m["version"], m["state"]) for m in oddlot.json("models")] == [(1, "active"), (2, "candidate")]
     assert oddlot.json("submit", "flange", drawn / "tonight")["version"] == 1
     text = oddlot.run("models", "show", "flange")
