@@ -16,7 +16,6 @@ from cli.output import Format, print_json, say, write_rows
 from oddlot.errors import OddlotError
 from oddlot.processes import available_cores
 from oddlot.settings import Settings, load_settings
-from oddlot.words import FitState
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -146,9 +145,8 @@ def _work(engine: "Engine") -> Iterator[Finding]:
     from db import fits, jobs, workers
 
     for asked in fits.recent_fits(engine):
-        failed = asked.state == FitState.FAILED
         yield Finding("fits", "note", f"fit {asked.id} of {asked.name} is {asked.state}",
-                      asked.error or "" if failed else "")  # fmt: skip
+                      asked.error or "")  # fmt: skip
     for job_id in jobs.died_listing(engine):
         yield Finding("jobs", "wrong", f"job {job_id} was being listed by a command that is gone",
                       f"oddlot retry {job_id} begins it again")  # fmt: skip

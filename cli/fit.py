@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.card import say_findings
-from cli.output import print_json, say
+from cli.output import note, print_json, say
+from cli.seen import seen_in_short
 from cli.session import Session, open_session
 from oddlot.processes import available_cores
+from oddlot.words import ModelState
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
 
     from ganomaly.training import EpochReport
     from trainer.fit import FitOptions, FitReport
+
+
+NOT_ACTIVE = 3
+"""Exit code of a fit whose model is stored but not active."""
 
 
 def register(app: typer.Typer) -> None:
@@ -64,6 +70,10 @@ def fit(
             "below GOOD_DIR whose first bracket is the group, e.g. 'part_([0-9]+)'."
         ),
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Make it active even where it is not better than scores that need no network."),
+    ] = False,
     queue: Annotated[
         bool, typer.Option("--queue", help="Leave the fit to a trainer worker and return at once.")
     ] = False,
@@ -72,14 +82,18 @@ def fit(
     """Learn a part from pictures of good ones and make the model active.
 
     A fit that was killed goes on where it was when the same command is given again.
+
+    Every model is measured on synthetic defects in good pictures that it did not learn from. Where it is not clearly
+    better than plain brightness, plain pixel distance and chance, it is stored as a candidate, what was active before
+    stays active, and the exit code is 3: `oddlot models promote` or --force makes it active all the same.
     """
-    from trainer.fit import FitOptions
+    from trainer.fit import FitOptions, why_not_active
 
     options = FitOptions(
         name=name, good_dir=str(good_dir.expanduser().absolute()),
         defects_dir=str(defects.expanduser().absolute()) if defects else None,
         size=size, architecture=architecture, score=score, false_alarms=false_alarms, epochs=epochs, minutes=minutes,
-        seed=seed, group=group,
+        seed=seed, group=group, force=force,
     )  # fmt: skip
     session = open_session()
     if queue:
@@ -90,6 +104,9 @@ def fit(
         print_json(model_record(report))
     else:
         show_report(report)
+    if warning := why_not_active(report):
+        note(f"oddlot: {warning}")
+        raise typer.Exit(NOT_ACTIVE)
 
 
 def run_fit(session: Session, options: "FitOptions", *, quiet: bool = False) -> "FitReport":
@@ -121,13 +138,17 @@ def show_report(report: "FitReport") -> None:
     )
     say(card["certificate"])
     say_findings(card)
+    say(f"synthetic defects that it reliably sees: {seen_in_short(card['honesty'])}")
+    if report.reason and model.state == ModelState.ACTIVE:
+        say(f"active by --force, although {report.reason}")
     if report.refused:
         say(f"{len(report.refused)} files were left out, not being readable pictures:")
         for path, reason in report.refused[:10]:
             say(f"  {Path(path).name}: {reason}")
         if len(report.refused) > 10:
             say(f"  ... and {len(report.refused) - 10} more")
-    say(f"Next: oddlot inspect {model.name} FOLDER")
+    if model.state == ModelState.ACTIVE:
+        say(f"Next: oddlot inspect {model.name} FOLDER")
 
 
 def _enqueue(session: Session, options: "FitOptions", as_json: bool) -> None:

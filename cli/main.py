@@ -47,7 +47,8 @@ demo.register(app)
 
 
 def main() -> None:
-    """Entry point of the `oddlot` command: exit 0 on success, 1 on an error of ours, 2 on wrong usage."""
+    """Entry point of the `oddlot` command: exit 0 on success, 1 on an error of ours, 2 on wrong usage, 3 where a fit
+    ended with a model that is not active."""
     for stream in (sys.stdout, sys.stderr):
         # File names may hold bytes that are no text. Written as \udcXX they are valid in JSON, too.
         if isinstance(stream, io.TextIOWrapper):

@@ -7,9 +7,11 @@ import typer
 
 from cli.card import say_findings
 from cli.output import Format, print_json, say, write_rows
+from cli.seen import show_seen
 from cli.session import Session, open_session
-from oddlot.errors import OddlotError
+from oddlot.errors import NotFoundError, OddlotError
 from oddlot.processes import available_cores
+from oddlot.words import ModelState
 
 if TYPE_CHECKING:
     from db.models import ModelRow
@@ -54,11 +56,30 @@ def list_all(
 
 
 @group.command("show", epilog="Example: oddlot models show flange --version 2")
-def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
-    """The card of a model: what it learnt from, how it was calibrated, what it promises."""
+def show(
+    name: Name,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="Version; left out: the active one, or the newest candidate.")
+    ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="PNG file to write: the synthetic defects, those that were flagged in green.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The card of a model: what it learnt from, how it was calibrated, what it promises, what it sees."""
     from db import models as rows
+    from ganomaly.manifest import SHEET
 
-    row = rows.get_model(open_session().engine, name, version)
+    session = open_session()
+    candidate = rows.newest_candidate(session.engine, name) if version is None else None
+    try:
+        row = rows.get_model(session.engine, name, version)
+    except NotFoundError:
+        if candidate is None:
+            raise
+        row = candidate
+    if picture is not None:
+        _save_sheet(session, row, picture)
     if as_json:
         print_json({**record(row), "bundle_sha256": row.bundle_sha256, "card": row.card})
         return
@@ -72,7 +93,21 @@ def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
     say(f"training: {training['epochs']} epochs, best {training['best_epoch']}; {training['stopped']}")
     say(f"threshold {row.threshold:.6g}: {card['certificate']}")
     say_findings(card)
+    if "honesty" in card:
+        show_seen(card["honesty"])
+    reason = rows.reason_against(card)
+    if row.state == ModelState.CANDIDATE:
+        say(f"It is a candidate{', because ' if reason else ''}{reason}. Make it active: "
+            f"oddlot models promote {row.name} {row.version}")  # fmt: skip
+    elif reason:
+        say(f"Note: {reason}; somebody made it active all the same")
+    if candidate is not None and candidate.id != row.id:
+        say(f"Version {candidate.version} is newer and a candidate: oddlot models show {name} --version "
+            f"{candidate.version}")  # fmt: skip
     say(f"bundle {row.bundle_uri} ({row.bundle_sha256})")
+    sheet = bundle_path(session, row) / SHEET
+    if sheet.is_file():
+        say(f"picture of the synthetic defects: {sheet}")
 
 
 @group.command("promote", epilog="Example: oddlot models promote flange 1")
@@ -113,7 +148,10 @@ def import_(
     name: Annotated[str | None, typer.Option(help="Name here; left out: the name it was fitted under.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Take over a model from a file: verified, scored again on its golden pictures, made active."""
+    """Take over a model from a file: verified, scored again on its golden pictures, made active.
+
+    One that its fit stored as a candidate only is a candidate here, too.
+    """
     import os
     import shutil
 
@@ -143,8 +181,23 @@ def import_(
         session.engine, name=name, bundle_uri=uri, bundle_sha256=sha256,
         architecture=bundle.detector.config.architecture, threshold=bundle.calibration.threshold,
         false_alarms=bundle.calibration.false_alarms, card=bundle.card,
+        activate=_was_activated(bundle.card),
     )  # fmt: skip
     _tell_active(row, as_json)
+    if row.state == ModelState.CANDIDATE and not as_json:
+        say(f"Because {rows.reason_against(row.card)}. Make it active: oddlot models promote {name} {row.version}")
+
+
+def _save_sheet(session: Session, row: "ModelRow", file: Path) -> None:
+    """The contact sheet of a model as the new file `file`."""
+    from ganomaly.bundle import read_sheet
+
+    data = read_sheet(bundle_path(session, row), row.bundle_sha256)
+    try:
+        with file.open("xb") as stream:
+            stream.write(data)
+    except FileExistsError:
+        raise OddlotError(f"{file} is there already: name another file with --picture FILE") from None
 
 
 def bundle_path(session: Session, row: "ModelRow") -> Path:
@@ -163,4 +216,12 @@ def _tell_active(row: "ModelRow", as_json: bool) -> None:
     if as_json:
         print_json(record(row))
     else:
-        say(f"{row.name}: version {row.version} is active")
+        say(f"{row.name}: version {row.version} is {'a candidate' if row.state == ModelState.CANDIDATE else 'active'}")
+
+
+def _was_activated(card: dict[str, Any]) -> bool:
+    """Whether a fit with this card made its model active."""
+    from db.models import reason_against
+
+    options = card.get("options")
+    return not reason_against(card) or (isinstance(options, dict) and options.get("force") is True)

@@ -14,12 +14,12 @@ from oddlot.errors import LateResult
 from oddlot.words import FitState
 
 SHOWN_FOR = timedelta(days=1)
-"""How long a fit that failed is shown."""
+"""How long a fit that failed, or whose model is not active, is shown."""
 
 
 @dataclass(frozen=True)
 class FitRow:
-    """A fit that was asked for; `error` says why it failed."""
+    """A fit that was asked for; `error` says why it failed, or, where it is done, why its model is not active."""
 
     id: int
     name: str
@@ -47,12 +47,12 @@ def ask_fit(engine: Engine, name: str, options: dict[str, Any]) -> int:
 
 
 def recent_fits(engine: Engine, limit: int = 5) -> list[FitRow]:
-    """Fits that were asked for and are not done, and those that failed of late: the newest first."""
+    """Fits that were asked for and are not done, and those of late that have something to say: the newest first."""
     with reading(engine) as connection:
         since = now(connection) - SHOWN_FOR
         unfinished = fit.c.state.in_([FitState.QUEUED, FitState.RUNNING])
-        failed = (fit.c.state == FitState.FAILED) & (fit.c.finished_at >= since)
-        query = select(fit.c.id, fit.c.name, fit.c.state, fit.c.error).where(unfinished | failed)
+        speaking = fit.c.error.is_not(None) & (fit.c.finished_at >= since)
+        query = select(fit.c.id, fit.c.name, fit.c.state, fit.c.error).where(unfinished | speaking)
         return [FitRow(*row) for row in connection.execute(query.order_by(fit.c.id.desc()).limit(limit))]
 
 
@@ -78,11 +78,12 @@ def renew(engine: Engine, claim: FitClaim, lease_seconds: float) -> bool:
         return _change(connection, claim, lease_expires_at=until)
 
 
-def finish_fit(engine: Engine, claim: FitClaim, model_id: int) -> None:
-    """Close a fit with the model that it made. Raises LateResult where it is somebody else's by now."""
+def finish_fit(engine: Engine, claim: FitClaim, model_id: int, error: str | None = None) -> None:
+    """Close a fit with the model that it made; `error` says why that is not active. Raises LateResult where the fit is
+    somebody else's by now."""
     with writing(engine) as connection:
         done = _change(
-            connection, claim, state=FitState.DONE, owner=None, lease_expires_at=None, model_id=model_id, error=None,
+            connection, claim, state=FitState.DONE, owner=None, lease_expires_at=None, model_id=model_id, error=error,
             finished_at=now(connection),
         )  # fmt: skip
     if not done:

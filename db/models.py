@@ -32,23 +32,30 @@ class ModelRow:
 
 def register_model(
     engine: Engine, *, name: str, bundle_uri: str, bundle_sha256: str, architecture: str, threshold: float,
-    false_alarms: float, card: dict[str, Any],
+    false_alarms: float, card: dict[str, Any], activate: bool = True,
 ) -> ModelRow:  # fmt: skip
-    """Store a new version of `name` and make it the active one."""
+    """Store a new version of `name` and make it the active one, or a candidate that changes nothing."""
     with writing(engine) as connection:
         _one_at_a_time(connection, name)
         highest = connection.execute(select(func.max(model.c.version)).where(model.c.name == name)).scalar()
-        previous = _retire_active(connection, name)
+        previous = _retire_active(connection, name) if activate else None
+        state = ModelState.ACTIVE if activate else ModelState.CANDIDATE
         row = connection.execute(
             insert(model)
             .values(
-                name=name, version=(highest or 0) + 1, state=ModelState.ACTIVE, architecture=architecture,
+                name=name, version=(highest or 0) + 1, state=state, architecture=architecture,
                 bundle_uri=bundle_uri, bundle_sha256=bundle_sha256, threshold=threshold,
                 false_alarms=false_alarms, card=card, created_at=now(connection), previous_id=previous,
             )
             .returning(model)
         ).one()  # fmt: skip
         return _row(row)
+
+
+def reason_against(card: dict[str, Any]) -> str:
+    """Why a fit did not want its model to become active, as its card says; empty where nothing spoke against it."""
+    honesty = card.get("honesty")  # of a bundle that was carried here, it may be anything
+    return str(honesty.get("reason", "")) if isinstance(honesty, dict) else ""
 
 
 def list_models(engine: Engine, name: str | None = None) -> list[ModelRow]:
@@ -64,6 +71,12 @@ def get_model(engine: Engine, name: str, version: int | None = None) -> ModelRow
     """That version, or the active one. Raises NotFoundError."""
     with reading(engine) as connection:
         return _find(connection, name, version)
+
+
+def newest_candidate(engine: Engine, name: str) -> ModelRow | None:
+    """The newest version of `name` that was never active, if it is newer than the active one."""
+    with reading(engine) as connection:
+        return _newest_candidate(connection, name)
 
 
 def get_model_by_id(engine: Engine, model_id: int) -> ModelRow:
@@ -127,6 +140,12 @@ def _find(connection: Connection, name: str, version: int | None) -> ModelRow:
     row = connection.execute(select(model).where(model.c.name == name, wanted)).one_or_none()
     if row is not None:
         return _row(row)
+    if version is None and (candidate := _newest_candidate(connection, name)) is not None:
+        raise NotFoundError(
+            f"no version of {name} is active: version {candidate.version} is a candidate"
+            f"{', because ' + reason if (reason := reason_against(candidate.card)) else ''}; make it active with "
+            f"`oddlot models promote {name} {candidate.version}`"
+        )
     names = connection.execute(select(model.c.name).distinct().order_by(model.c.name).limit(10)).scalars().all()
     if not names:
         raise NotFoundError(f"there is no model {name!r}, nor any other: learn one with `oddlot fit {name} GOOD_DIR`")
@@ -135,6 +154,16 @@ def _find(connection: Connection, name: str, version: int | None) -> ModelRow:
     if version is None:
         raise NotFoundError(f"no version of {name} is active: choose one with `oddlot models promote {name} VERSION`")
     raise NotFoundError(f"there is no version {version} of {name}: `oddlot models list {name}` shows them")
+
+
+def _newest_candidate(connection: Connection, name: str) -> ModelRow | None:
+    newest = connection.execute(
+        select(model)
+        .where(model.c.name == name, model.c.state.in_([ModelState.ACTIVE, ModelState.CANDIDATE]))
+        .order_by(model.c.version.desc())
+        .limit(1)
+    ).one_or_none()
+    return _row(newest) if newest is not None and newest.state == ModelState.CANDIDATE else None
 
 
 def _row(row: Row[Any]) -> ModelRow:

@@ -1,9 +1,10 @@
-"""A bundle: all that a fit leaves behind, as a folder of seven plain files.
+"""A bundle: all that a fit leaves behind, as a folder of seven or eight plain files.
 
 network.json (the configuration), weights.npz, calibration.json, preprocessing.json (for whoever reads the
 pictures; not understood here), card.json (what is told to people), golden.npz (pictures with the raw scores
-that they had), and manifest.json with size and SHA-256 of each. The SHA-256 of the manifest names the whole.
-Nothing in a bundle is executed, and nothing is read beyond the size that it may have.
+that they had), synthetic.png where the fit made one (a contact sheet for people, never decoded here), and
+manifest.json with size and SHA-256 of each. The SHA-256 of the manifest names the whole. Nothing in a bundle
+is executed, and nothing is read beyond the size that it may have.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import numpy as np
 from ganomaly.arrays import pack_arrays, unpack_arrays
 from ganomaly.bundle_folder import BundleFolder, refusing, write_folder
 from ganomaly.calibration import Calibration
-from ganomaly.manifest import MANIFEST, SealedFiles, from_json, make_manifest, sha256_of, to_json
+from ganomaly.manifest import MANIFEST, SHEET, SealedFiles, from_json, make_manifest, sha256_of, to_json
 from oddlot.errors import BundleError
 
 if TYPE_CHECKING:
@@ -48,12 +49,13 @@ class Bundle:
 
 def write_bundle(
     folder: Path, *, detector: "Detector", calibration: Calibration, preprocessing: dict[str, Any],
-    card: dict[str, Any], golden: np.ndarray,
+    card: dict[str, Any], golden: np.ndarray, sheet: bytes | None = None,
 ) -> str:  # fmt: skip
     """Write a bundle as the new folder `folder`, whole or not at all; returns the SHA-256 of its manifest.
 
     `golden` (k, size, size, channels) uint8 or float32 in 0..255 are pictures that are scored now and
-    whenever the bundle is opened. Raises BundleError where `folder` exists or cannot be written.
+    whenever the bundle is opened; `sheet` becomes synthetic.png. Raises BundleError where `folder` exists or cannot
+    be written.
     """
     golden = np.asarray(golden)
     raw = np.asarray(detector.score(golden, maps=False).raw, dtype=np.float64)
@@ -65,6 +67,8 @@ def write_bundle(
         "card.json": to_json(card),
         "golden.npz": pack_arrays({"pictures": golden, "raw": raw}),
     }
+    if sheet is not None:
+        files[SHEET] = sheet
     manifest = make_manifest(files)
     write_folder(folder, files | {MANIFEST: manifest})
     return sha256_of(manifest)
@@ -74,6 +78,15 @@ def read_card(folder: Path, sha256: str | None = None) -> dict[str, Any]:
     """The verified card of a bundle. Raises BundleError."""
     with refusing(folder):
         return _table(BundleFolder(folder, sha256), "card.json")
+
+
+def read_sheet(folder: Path, sha256: str | None = None) -> bytes:
+    """The verified bytes of the contact sheet. Raises BundleError, also where the bundle has none."""
+    with refusing(folder):
+        files = BundleFolder(folder, sha256)
+        if SHEET not in files.names:
+            raise BundleError(f"{SHEET} is not in it: it was fitted by a version of Oddlot that made none")
+        return files.read(SHEET)
 
 
 def read_bundle_head(folder: Path, sha256: str | None = None) -> BundleHead:
@@ -121,6 +134,8 @@ def read_parts(files: SealedFiles) -> tuple[BundleHead, Parts]:
     if pictures.ndim != 4 or raw.shape != pictures.shape[:1] or not np.isfinite(raw).all():
         raise BundleError("golden.npz does not hold one score for each of its pictures")
     network, weights = _table(files, "network.json"), _arrays(files, "weights.npz")
+    if SHEET in files.names:
+        files.read(SHEET)  # for its hash alone
     return _read_head(files), Parts(network, weights, pictures, raw)
 
 

@@ -20,7 +20,10 @@ LIMITS = {
     "card.json": 16 * _MIB,
     "golden.npz": 256 * _MIB,
 }
-"""Every file of a bundle beside its manifest, and the most bytes that are read of each."""
+"""Every file that a bundle must have beside its manifest, and the most bytes that are read of each."""
+SHEET = "synthetic.png"
+OPTIONAL = {SHEET: 16 * _MIB}
+"""Files that a bundle may have, for people: sealed and carried like the others, never decoded by this program."""
 MANIFEST_LIMIT = _MIB
 
 
@@ -50,8 +53,9 @@ def from_json(name: str, data: bytes) -> dict[str, Any]:
 def make_manifest(files: Mapping[str, bytes]) -> bytes:
     """The manifest of all files of a bundle. Raises BundleError where one is too large to be read again."""
     for name, data in files.items():
-        if len(data) > LIMITS[name]:
-            raise BundleError(f"{name} would have {len(data)} bytes; at most {LIMITS[name]} are possible")
+        most = (LIMITS | OPTIONAL)[name]
+        if len(data) > most:
+            raise BundleError(f"{name} would have {len(data)} bytes; at most {most} are possible")
     listed = {name: {"bytes": len(data), "sha256": sha256_of(data)} for name, data in files.items()}
     return to_json({"format": FORMAT, "files": listed})
 
@@ -75,8 +79,13 @@ class SealedFiles(ABC):
         if sha256 is not None and self.sha256 != sha256:
             raise BundleError(f"{MANIFEST} has the hash {self.sha256}, and {sha256} was registered")
         self._entries = _entries(from_json(MANIFEST, self._manifest))
-        for name in sorted({*LIMITS, MANIFEST} ^ set(present)):
-            raise BundleError(f"{name} is missing" if name in LIMITS else f"{name!r} does not belong in it")
+        for name in sorted({*self._entries, MANIFEST} ^ set(present)):
+            raise BundleError(f"{name} is missing" if name in self._entries else f"{name!r} does not belong in it")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All files: the manifest, then those that it lists, always in the same order."""
+        return MANIFEST, *(name for name in LIMITS | OPTIONAL if name in self._entries)
 
     def read(self, name: str) -> bytes:
         """The bytes of one file as they were written. Raises BundleError where they are not."""
@@ -100,12 +109,13 @@ def _entries(manifest: dict[str, Any]) -> dict[str, tuple[int, str]]:
     files = manifest.get("files")
     if set(manifest) != {"format", "files"} or not isinstance(files, dict):
         raise BundleError(f"{MANIFEST} has missing or unknown entries")
-    if set(files) != set(LIMITS):
+    if not set(LIMITS) <= set(files) <= {*LIMITS, *OPTIONAL}:
         raise BundleError(f"{MANIFEST} does not list just the files of a bundle")
     entries: dict[str, tuple[int, str]] = {}
+    most = LIMITS | OPTIONAL
     for name, entry in files.items():
         match entry:
-            case {"bytes": int(size), "sha256": str(digest)} if len(entry) == 2 and 0 <= size <= LIMITS[name]:
+            case {"bytes": int(size), "sha256": str(digest)} if len(entry) == 2 and 0 <= size <= most[name]:
                 entries[name] = size, digest
             case _:
                 raise BundleError(f"{MANIFEST} has a bad entry for {name}")

@@ -8,10 +8,10 @@ from pathlib import Path
 from ganomaly.arrays import ZIP_ERRORS
 from ganomaly.bundle import read_parts
 from ganomaly.bundle_folder import BundleFolder, new_path, refusing, write_folder
-from ganomaly.manifest import LIMITS, MANIFEST, SealedFiles
+from ganomaly.manifest import LIMITS, MANIFEST, OPTIONAL, SealedFiles
 from oddlot.errors import BundleError
 
-_NAMES = (MANIFEST, *LIMITS)
+_NAMES = (MANIFEST, *LIMITS, *OPTIONAL)
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 
@@ -23,7 +23,7 @@ def export_bundle(folder: Path, file: Path, sha256: str | None = None) -> str:
     """
     with refusing(folder):
         bundle = BundleFolder(folder, sha256)
-        contents = {name: bundle.read(name) for name in _NAMES}
+        contents = {name: bundle.read(name) for name in bundle.names}
     with new_path(file) as partial, open(partial, "xb") as stream:
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
             for name, data in contents.items():
@@ -45,7 +45,7 @@ def import_bundle(file: Path, folder: Path, sha256: str | None = None) -> str:
             with zipfile.ZipFile(file) as archive:
                 bundle = _BundleArchive(archive, file.stat().st_size, sha256)
                 read_parts(bundle)
-                contents = {name: bundle.read(name) for name in _NAMES}
+                contents = {name: bundle.read(name) for name in bundle.names}
         except ZIP_ERRORS as error:
             raise BundleError(f"it is not a file written by `oddlot models export`: {error}") from error
         except OSError as error:

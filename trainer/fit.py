@@ -24,14 +24,17 @@ from db import models
 from db.models import ModelRow
 from oddlot.errors import OddlotError, TrainingError
 from oddlot.settings import Settings
+from oddlot.words import ModelState
 from pictures.listing import FoundFile
 from pictures.preprocessing import Preprocessing, choose_preprocessing
 from trainer import quality
 from trainer.grouping import check_group, join_groups, name_groups
+from trainer.honesty import measure
 from trainer.near_duplicates import Pair, near_duplicates
 from trainer.sessions import warn_of_sessions
 from trainer.splitting import Split, split
 from trainer.training_set import TrainingSet, check_usable, find_good_pictures, read_pictures
+from trainer.trivial import Trivial
 
 if TYPE_CHECKING:
     from ganomaly.training import EpochReport, Trained
@@ -59,15 +62,30 @@ class FitOptions:
     minutes: float | None = None
     seed: int = 0
     group: str | None = None
+    force: bool = False
 
 
 @dataclass
 class FitReport:
-    """What a fit leaves behind, for the screen."""
+    """What a fit leaves behind, for the screen. `reason` says why the model is no more than a candidate, or should be
+    none; it is empty where nothing speaks against it."""
 
     model: ModelRow
     card: dict[str, Any]
     refused: list[tuple[str, str]] = field(default_factory=list)
+    reason: str = ""
+
+
+def why_not_active(report: FitReport) -> str | None:
+    """One line, with what to do, where the model is only a candidate; None where it is active."""
+    model = report.model
+    if model.state != ModelState.CANDIDATE:
+        return None
+    return (
+        f"version {model.version} of {model.name} is a candidate, not active: {report.reason}. Give more or clearer "
+        f"pictures of good parts or train longer; `oddlot models promote {model.name} {model.version}` makes it active "
+        "all the same"
+    )
 
 
 class Progress(Protocol):
@@ -113,7 +131,8 @@ def check_options(options: FitOptions) -> None:
 def fit(
     engine: Engine, settings: Settings, options: FitOptions, *, threads: int, progress: Progress | None = None
 ) -> FitReport:
-    """Fit a model and make it the active version of its name.
+    """Fit a model and make it the active version of its name: a candidate only, where it is not better than scores that
+    need no network, unless `options.force`.
 
     Killed and started again with the same options and pictures, it goes on after the last finished epoch. Raises
     TrainingError or CalibrationError where the pictures cannot support what was asked for.
@@ -172,13 +191,20 @@ def _fit_on(
         on_epoch=progress.epoch,
     )  # fmt: skip
     held_out = good.pixels[parts.calibration]
-    calibration = Calibration.fit(trained.detector.score(held_out, maps=False).raw, options.false_alarms)
+    raw = trained.detector.score(held_out, maps=False).raw
+    calibration = Calibration.fit(raw, options.false_alarms)
     card = _card(options, config.to_dict(), preprocessing.to_dict(), good, parts, trained, calibration.certificate())
     folder = Path(options.good_dir).expanduser()
     card["near_duplicates"] = _describe_copies(good, folder, copies)
     card["warnings"] = warn_of_sessions(good.files, folder, names, parts.calibration)
     if names is not None:
         card["pictures"]["groups"] = len(set(names))
+    progress.say("measuring on synthetic defects what it sees")
+    honesty = measure(
+        lambda pictures: trained.detector.score(pictures, maps=False).raw, calibration.flagged,
+        Trivial.fit(good.pixels, parts.train), held_out, raw, seed=options.seed,
+    )  # fmt: skip
+    card["honesty"] = honesty.record
     if options.defects_dir is not None:
         card["defects"] = quality.recall_on_defects(
             Path(options.defects_dir), trained.detector, calibration, preprocessing, settings
@@ -187,12 +213,14 @@ def _fit_on(
     sha256 = write_bundle(
         settings.model_store / uri, detector=trained.detector, calibration=calibration,
         preprocessing=preprocessing.to_dict(), card=card, golden=np.asarray(held_out[:GOLDEN_PICTURES]),
+        sheet=honesty.sheet,
     )  # fmt: skip
     model = models.register_model(
         engine, name=options.name, bundle_uri=uri, bundle_sha256=sha256, architecture=options.architecture,
         threshold=calibration.threshold, false_alarms=calibration.false_alarms, card=card,
+        activate=options.force or not honesty.reason,
     )  # fmt: skip
-    return FitReport(model, card, good.refused)
+    return FitReport(model, card, good.refused, honesty.reason)
 
 
 @contextmanager

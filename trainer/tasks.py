@@ -11,7 +11,7 @@ from oddlot.processes import available_cores, identity
 from oddlot.queue import FIT_TASK
 from oddlot.settings import Settings, load_settings
 from trainer.app import app
-from trainer.fit import FitOptions, fit
+from trainer.fit import FitOptions, fit, why_not_active
 
 
 @app.task(name=FIT_TASK, ignore_result=True)
@@ -27,7 +27,7 @@ def run_fit(fit_id: int) -> None:
     with kept_lease(lambda: _renewed(engine, settings, claim), settings.lease_seconds / 4):
         try:
             report = fit(engine, settings, FitOptions(**claim.options), threads=available_cores())
-            fits.finish_fit(engine, claim, report.model.id)
+            fits.finish_fit(engine, claim, report.model.id, why_not_active(report))
         except LateResult:
             return  # the model is registered; whoever took over will register another version
         except OddlotError as error:

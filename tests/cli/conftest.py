@@ -14,7 +14,13 @@ from PIL import Image
 
 from pictures.drawing import draw_set
 
-FIT_OPTIONS = ("--architecture", "paper", "--size", "32", "--epochs", "3", "--false-alarms", "0.1", "--seed", "1")
+FIT_OPTIONS = (
+    "--architecture", "paper", "--size", "32", "--epochs", "3", "--false-alarms", "0.1", "--seed", "1", "--force"
+)  # fmt: skip
+"""A model that is made in seconds and sees next to nothing: what is tested with it is everything around it."""
+
+COIN_OPTIONS = ("--architecture", "paper", "--size", "32", "--epochs", "1", "--seed", "1")
+"""After one epoch the network of the paper is close to a coin on the drawn parts."""
 
 
 class Oddlot:
@@ -81,6 +87,13 @@ def oddlot(fitted_home, tmp_path) -> Oddlot:
     home = tmp_path / "home"
     shutil.copytree(fitted_home, home, ignore=shutil.ignore_patterns("broker", "logs", "fits"))
     return Oddlot(home)
+
+
+@pytest.fixture(scope="session")
+def candidate_home(drawn, tmp_path_factory) -> tuple[Path, str]:
+    """A home with a candidate `coin` and nothing else, and what its fit wrote on standard error."""
+    home = tmp_path_factory.mktemp("candidate") / "home"
+    return home, Oddlot(home).run("fit", "coin", drawn / "train" / "good", *COIN_OPTIONS, status=3)
 
 
 @pytest.fixture

@@ -35,7 +35,18 @@ def test_a_wish_that_cannot_be_met_is_refused_in_one_line_before_reading(empty_o
 
 
 def test_a_killed_fit_goes_on_after_its_last_epoch(empty_oddlot, drawn):
-    command = ("fit", "flange", drawn / "train" / "good", "--architecture", "paper", "--size", "32", "--epochs", "60")
+    command = (
+        "fit",
+        "flange",
+        drawn / "train" / "good",
+        "--architecture",
+        "paper",
+        "--size",
+        "32",
+        "--epochs",
+        "60",
+        "--force",
+    )
     process = empty_oddlot.start(*command)
     for line in process.stderr:
         if line.startswith("epoch 3/"):
@@ -85,6 +96,7 @@ def test_unreadable_files_are_named_and_known_defects_counted(empty_oddlot, draw
             "32",
             "--epochs",
             "1",
+            "--force",
             "--json",
         )
     )

@@ -42,7 +42,7 @@ def test_the_commands_of_oddlot_run_one_after_the_other_as_shown(empty_oddlot, d
                 continue
             words = shlex.split(line.removesuffix("&"))[1:]
             if words[0] == "fit":
-                words += ["--architecture", "paper", "--size", "32", "--epochs", "1"]
+                words += ["--architecture", "paper", "--size", "32", "--epochs", "1", "--force"]
             command = [sys.executable, "-m", "cli.main", *words]
             if line.endswith("&"):
                 process = subprocess.Popen(

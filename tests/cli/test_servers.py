@@ -43,7 +43,7 @@ def servers(empty_oddlot, postgres_url, redis_url):
 
 def test_the_whole_job_on_postgresql_and_redis(servers, drawn, messy_folder):
     fit = servers.json(
-        "fit", "flange", drawn / "train" / "good", "--architecture", "paper", "--size", "32", "--epochs", "1"
+        "fit", "flange", drawn / "train" / "good", "--architecture", "paper", "--size", "32", "--epochs", "1", "--force"
     )
     assert (fit["version"], fit["state"]) == (1, "active")
     findings = servers.run("doctor", "--json")
@@ -70,18 +70,17 @@ def test_the_whole_job_on_postgresql_and_redis(servers, drawn, messy_folder):
     assert len(servers.json("flagged", "--line", "press-3")) == sum(row["flagged"] for row in rows)
 
 
-def test_a_queued_fit_is_done_by_a_trainer(servers, drawn):
-    asked = servers.json(
-        "fit", "flange", drawn / "train" / "good", "--architecture", "paper", "--size", "32", "--epochs", "1", "--queue"
-    )
-    assert asked["state"] == "queued"
+def test_a_queued_fit_is_done_by_a_trainer_and_says_where_its_model_is_not_active(servers, drawn):
+    command = ("fit", "flange", drawn / "train" / "good", "--architecture", "paper", "--size", "32", "--epochs", "1")
+    assert servers.json(*command, "--queue")["state"] == "queued"  # after one epoch it is no better than a coin
     trainer = servers.start("worker", "--fits")
     try:
         deadline = time.monotonic() + 120
-        while not (models := servers.json("models")):
+        while not (done := [f for f in servers.json("doctor") if f["what"] == "fits" and "is done" in f["found"]]):
             assert trainer.poll() is None
             assert time.monotonic() < deadline, "the queued fit was not done"
-        assert [(m["model"], m["version"], m["state"]) for m in models] == [("flange", 1, "active")]
+        assert [(m["model"], m["version"], m["state"]) for m in servers.json("models")] == [("flange", 1, "candidate")]
+        assert "oddlot models promote flange 1" in done[0]["advice"]
     finally:
         trainer.terminate()
         trainer.communicate(timeout=60)

@@ -35,6 +35,34 @@ def test_promote_and_rollback_lead_back_step_by_step(engine, register):
     assert sum(row.state == ModelState.ACTIVE for row in models.list_models(engine)) == 1
 
 
+def test_a_candidate_changes_nothing_until_somebody_promotes_it(engine, register):
+    first = register()
+    candidate = register(activate=False)
+    assert (candidate.version, candidate.state) == (2, ModelState.CANDIDATE)
+    assert models.get_model(engine, "flange") == first
+    assert models.newest_candidate(engine, "flange") == candidate
+    assert models.get_model(engine, "flange", 2) == candidate
+    assert models.promote(engine, "flange", 2).state == ModelState.ACTIVE
+    assert models.get_model(engine, "flange", 1).state == ModelState.RETIRED
+    assert models.rollback(engine, "flange").version == 1
+    third = register()
+    assert (third.version, models.newest_candidate(engine, "flange")) == (3, None)
+
+
+def test_where_there_are_only_candidates_it_is_said_why_and_what_to_do(engine, register):
+    register(activate=False, card={"honesty": {"reason": "it is a coin"}})
+    with pytest.raises(NotFoundError, match=r"candidate, because it is a coin; .*`oddlot models promote flange 1`"):
+        models.get_model(engine, "flange")
+    register(activate=False)
+    with pytest.raises(NotFoundError, match=r"version 2 is a candidate; .*`oddlot models promote flange 2`"):
+        models.get_model(engine, "flange")
+    with pytest.raises(NotFoundError):
+        models.rollback(engine, "flange")
+    assert models.promote(engine, "flange", 2).version == 2
+    with pytest.raises(StateError, match="was the first"):
+        models.rollback(engine, "flange")
+
+
 def test_what_is_not_there_is_named_with_what_is(engine, register):
     with pytest.raises(NotFoundError, match="oddlot fit gearbox"):
         models.get_model(engine, "gearbox")

@@ -11,6 +11,7 @@ from ganomaly.calibration import Calibration
 
 PREPROCESSING = {"size": 32, "channels": 1, "depth": 8, "window": [0.0, 1.0]}
 CARD = {"name": "flange", "note": "Größe µ"}
+SHEET = b"no picture, and nobody looks"
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +44,7 @@ def written(tmp_path_factory, detector, calibration, pictures) -> tuple[Path, st
         preprocessing=PREPROCESSING,
         card=CARD,
         golden=pictures[:3],
+        sheet=SHEET,
     )
     return folder, sha256
 

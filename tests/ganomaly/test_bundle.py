@@ -7,13 +7,14 @@ import sys
 import pytest
 
 from ganomaly import bundle_folder
-from ganomaly.bundle import open_bundle, read_card, write_bundle
-from ganomaly.manifest import LIMITS, MANIFEST, sha256_of
+from ganomaly.bundle import open_bundle, read_card, read_sheet, write_bundle
+from ganomaly.manifest import LIMITS, MANIFEST, OPTIONAL, sha256_of
 from oddlot.errors import BundleError
 
-FILES = [MANIFEST, *LIMITS]
+FILES = [MANIFEST, *LIMITS, *OPTIONAL]
 PREPROCESSING = {"size": 32, "channels": 1, "depth": 8, "window": [0.0, 1.0]}
 CARD = {"name": "flange", "note": "Größe µ"}
+SHEET = b"no picture, and nobody looks"
 
 
 def test_bundle_comes_back_with_equal_scores(written, detector, calibration, pictures) -> None:
@@ -42,8 +43,20 @@ def test_the_same_fit_writes_the_same_bytes(written, tmp_path, detector, calibra
         preprocessing=PREPROCESSING,
         card=CARD,
         golden=pictures[:3],
+        sheet=SHEET,
     )
     assert again == written[1]
+
+
+def test_the_sheet_comes_back_as_it_was_and_a_bundle_without_one_opens_too(
+    written, tmp_path, detector, calibration, pictures
+) -> None:
+    assert read_sheet(*written) == SHEET
+    parts = {"detector": detector, "calibration": calibration, "preprocessing": PREPROCESSING, "card": CARD}
+    sha256 = write_bundle(tmp_path / "older", **parts, golden=pictures[:3])
+    assert open_bundle(tmp_path / "older", sha256).card == CARD
+    with pytest.raises(BundleError, match=r"synthetic\.png is not in it"):
+        read_sheet(tmp_path / "older", sha256)
 
 
 def test_head_and_card_are_read_without_tensorflow(written) -> None:
@@ -113,7 +126,7 @@ def test_a_card_that_is_not_json_leaves_nothing(tmp_path, detector, calibration,
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("fsyncs", range(8))
+@pytest.mark.parametrize("fsyncs", range(9))
 def test_a_full_disk_leaves_no_bundle(tmp_path, monkeypatch, written, fsyncs) -> None:
     """The disk fills up at each of the moments at which something is made durable."""
     calls = iter(range(100))

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 
 from ganomaly.arrays import pack_arrays, unpack_arrays
-from ganomaly.bundle import open_bundle, read_bundle_head, read_card
-from ganomaly.manifest import LIMITS, MANIFEST, make_manifest
+from ganomaly.bundle import open_bundle, read_bundle_head, read_card, read_sheet
+from ganomaly.manifest import LIMITS, MANIFEST, OPTIONAL, make_manifest
 from oddlot.errors import BundleError
 
-FILES = [MANIFEST, *LIMITS]
+FILES = [MANIFEST, *LIMITS, *OPTIONAL]
 CARD = {"name": "flange", "note": "Größe µ"}
 
 
 def resealed(folder: Path, name: str, data: bytes) -> None:
     """Change a file as somebody would who knows about the manifest."""
-    files = {known: (folder / known).read_bytes() for known in LIMITS} | {name: data}
+    files = {known: (folder / known).read_bytes() for known in FILES[1:]} | {name: data}
     (folder / name).write_bytes(data)
     (folder / MANIFEST).write_bytes(make_manifest(files))
 
@@ -78,6 +78,14 @@ def test_links_folders_and_pipes_are_no_files_of_a_bundle(bundle, written, name)
         open_bundle(bundle, written[1])
 
 
+def test_a_damaged_sheet_stops_whoever_scores_or_shows_it_and_not_who_reads_the_card(bundle, written) -> None:
+    (bundle / "synthetic.png").write_bytes(b"another")
+    for refuse in (open_bundle, read_sheet):
+        with pytest.raises(BundleError, match=r"synthetic\.png is damaged"):
+            refuse(bundle, written[1])
+    assert read_card(bundle, written[1]) == CARD
+
+
 @pytest.mark.parametrize("extra", ["weights.npy", ".hidden", "card.json~"])
 def test_an_extra_file_is_refused_by_name(bundle, written, extra) -> None:
     (bundle / extra).write_bytes(b"")
@@ -85,7 +93,7 @@ def test_an_extra_file_is_refused_by_name(bundle, written, extra) -> None:
         open_bundle(bundle, written[1])
 
 
-@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("name", FILES[1:])
 def test_the_registered_hash_guards_a_file_changed_with_its_manifest(bundle, written, name) -> None:
     resealed(bundle, name, (bundle / name).read_bytes() + b" ")
     for refuse in (open_bundle, read_bundle_head, read_card):
@@ -103,6 +111,7 @@ def _manifest_changes() -> dict[str, object]:
         "no files": {"format": "oddlot bundle 1"},
         "files as a list": good | {"files": list(files)},
         "a file too few": good | {"files": {"card.json": entry}},
+        "a sheet of another name": good | {"files": files | {"sheet.png": entry}},
         "a file outside": good | {"files": files | {"../../etc/passwd": entry}},
         "a negative size": good | {"files": files | {"card.json": entry | {"bytes": -1}}},
         "a size beyond its limit": good | {"files": files | {"card.json": entry | {"bytes": 2**40}}},
