@@ -152,6 +152,7 @@ def _fit_on(
     from ganomaly.bundle import write_bundle
     from ganomaly.calibration import Calibration
     from ganomaly.config import config_for
+    from ganomaly.heat import ANCHOR, map_anchor
     from ganomaly.training import train
 
     parts = split(len(good.hashes), options.false_alarms, options.seed)
@@ -168,8 +169,10 @@ def _fit_on(
         on_epoch=progress.epoch,
     )  # fmt: skip
     held_out = good.pixels[parts.calibration]
-    calibration = Calibration.fit(trained.detector.score(held_out, maps=False).raw, options.false_alarms)
+    scores = trained.detector.score(held_out, maps=False)
+    calibration = Calibration.fit(scores.raw, options.false_alarms)
     card = _card(options, config.to_dict(), preprocessing.to_dict(), good, parts, trained, calibration.certificate())
+    card[ANCHOR] = map_anchor(scores.parts["residual"], calibration.false_alarms)
     if options.defects_dir is not None:
         card["defects"] = quality.recall_on_defects(
             Path(options.defects_dir), trained.detector, calibration, preprocessing, settings
