@@ -152,7 +152,7 @@ def _fit_on(
     from ganomaly.bundle import write_bundle
     from ganomaly.calibration import Calibration
     from ganomaly.config import config_for
-    from ganomaly.heat import ANCHOR, map_anchor
+    from ganomaly.heat import MAP_SCALE, map_scale
     from ganomaly.training import train
 
     parts = split(len(good.hashes), options.false_alarms, options.seed)
@@ -172,7 +172,7 @@ def _fit_on(
     scores = trained.detector.score(held_out, maps=False)
     calibration = Calibration.fit(scores.raw, options.false_alarms)
     card = _card(options, config.to_dict(), preprocessing.to_dict(), good, parts, trained, calibration.certificate())
-    card[ANCHOR] = map_anchor(scores.parts["residual"], calibration.false_alarms)
+    card[MAP_SCALE] = map_scale(scores.parts["residual"], calibration.false_alarms)
     if options.defects_dir is not None:
         card["defects"] = quality.recall_on_defects(
             Path(options.defects_dir), trained.detector, calibration, preprocessing, settings

@@ -7,7 +7,7 @@ import pytest
 
 from ganomaly.bundle import Bundle
 from ganomaly.calibration import Calibration
-from ganomaly.heat import ANCHOR, heat, map_anchor
+from ganomaly.heat import MAP_SCALE, heat, map_scale
 
 
 def bundle_of(detector, calibration, card):
@@ -42,12 +42,25 @@ def test_a_picture_is_as_hot_alone_as_beside_a_hotter_one(residual, pictures):
 def test_the_scale_of_a_score_without_places_is_that_of_good_pictures_maps(detector, calibration, pictures):
     scores = detector.score(pictures)
     largest = scores.parts["residual"]
-    anchor = map_anchor(largest, 0.1)
-    assert 0 < (largest > anchor).mean() <= 0.1
-    heats = heat(bundle_of(detector, calibration, {ANCHOR: anchor}), scores.maps)
-    assert np.array_equal((heats > 0.5).any(axis=(1, 2)), largest > anchor)
+    scale = map_scale(largest, 0.1)
+    assert 0 < (largest > scale["threshold"]).mean() <= 0.1
+    heats = heat(bundle_of(detector, calibration, {MAP_SCALE: scale}), scores.maps)
+    hottest = heats.max(axis=(1, 2))
+    assert np.array_equal(hottest > 0.5, largest > scale["threshold"])
+    assert (hottest < 0.25).mean() == 0.5  # the median of the good pictures
 
 
-@pytest.mark.parametrize("card", [{}, {ANCHOR: 0.0}, {ANCHOR: float("inf")}, {ANCHOR: "0.5"}, {ANCHOR: None}])
-def test_without_an_anchor_there_is_no_scale_and_none_is_made_up(detector, calibration, pictures, card):
+@pytest.mark.parametrize(
+    "card",
+    [
+        {},
+        {MAP_SCALE: None},
+        {MAP_SCALE: 0.5},
+        {MAP_SCALE: {"threshold": 1.0}},
+        {MAP_SCALE: {"threshold": 1.0, "unit": 0.0}},
+        {MAP_SCALE: {"threshold": float("nan"), "unit": 1.0}},
+        {MAP_SCALE: {"threshold": "1", "unit": 1.0}},
+    ],
+)
+def test_without_a_scale_none_is_made_up(detector, calibration, pictures, card):
     assert heat(bundle_of(detector, calibration, card), detector.score(pictures[:1]).maps) is None
