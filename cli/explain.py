@@ -159,7 +159,7 @@ def _say_peak(record: dict[str, Any], peak: dict[str, Any]) -> None:
             f"x {peak['x']:.0f}, y {peak['y']:.0f} of {size['width']} x {size['height']} pixels of the upright "
             f"picture ({shares}), a place of {peak['width']:.3g} x {peak['height']:.3g}"
         )
-    say(f"oddest at {where}{kept}")
+    say(f"oddest at {where}: heat {peak['heat']:.4f}{kept}")
     if not record["localises"]:
         say("this model's score has no place of its own: that is where picture and reconstruction differ most")
 
