@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -64,6 +65,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("settings", "wrong", str(error), "mend the setting")
         return
     yield from _guarded("home", lambda: _home(settings))
+    yield from _guarded("heat maps", lambda: _map_store(settings))
     yield from _guarded("queue", lambda: _queue(settings))
     from db.engine import open_database, shown
 
@@ -106,6 +108,19 @@ def _home(settings: Settings) -> Iterator[Finding]:
     low = free < FREE_BYTES
     yield Finding("disk", "wrong" if low else "ok", f"{free / 1024**3:.1f} GiB free in the home",
                   "make room: results, logs and models need it" if low else "")  # fmt: skip
+
+
+def _map_store(settings: Settings) -> Iterator[Finding]:
+    store = settings.map_store
+    try:
+        store.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=store):
+            pass
+    except OSError as error:
+        yield Finding("heat maps", "wrong", f"{store}: {error.strerror}",
+                      "until then nights are scored without maps: mend it, or set ODDLOT_MAP_STORE")  # fmt: skip
+    else:
+        yield Finding("heat maps", "ok", str(store))
 
 
 def _queue(settings: Settings) -> Iterator[Finding]:

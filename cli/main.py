@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import oddlot
-from cli import database, demo, doctor, fit, inspect, jobs, models, results, services
+from cli import database, demo, doctor, explain, fit, inspect, jobs, models, results, services
 from oddlot.errors import OddlotError
 
 app = typer.Typer(
@@ -40,6 +40,7 @@ models.register(app)
 inspect.register(app)
 jobs.register(app)
 results.register(app)
+explain.register(app)
 services.register(app)
 doctor.register(app)
 database.register(app)

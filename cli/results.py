@@ -34,6 +34,13 @@ Since = Annotated[
 Until = Annotated[str | None, typer.Option(help="Scored before; written like --since.")]
 MinScore = Annotated[float | None, typer.Option(min=0, max=1, help="Score at least this; 0.5 is the threshold.")]
 Unreviewed = Annotated[bool, typer.Option("--unreviewed", help="Only items without a verdict.")]
+Fdr = Annotated[
+    float | None,
+    typer.Option(
+        "--fdr", metavar="Q", help="Flag so that at most this share of the flagged is good, on average; needs --job, "
+        "--since or --until.",
+    ),
+]  # fmt: skip
 Limit = Annotated[
     int | None,
     typer.Option(min=0, help=f"At most so many; 0 for all. Left out: a table stops at {TABLE_LIMIT}."),
@@ -51,11 +58,25 @@ def register(app: typer.Typer) -> None:
 def flagged(
     job: Job = None, model: Model = None, line: Line = None, lot: Lot = None, since: Since = None,
     until: Until = None, min_score: MinScore = None, unreviewed: Unreviewed = False, limit: Limit = None,
-    kind: Kind = Format.TABLE, as_json: AsJson = False, output: Output = None,
+    kind: Kind = Format.TABLE, as_json: AsJson = False, output: Output = None, fdr: Fdr = None,
 ) -> None:  # fmt: skip
-    """The flagged items, most suspicious first. Without a filter: of all jobs."""
+    """The flagged items, most suspicious first. Without a filter: of all jobs.
+
+    With --fdr, those of one job or night that Benjamini and Hochberg's procedure flags among all of its pictures, in
+    place of those above their model's threshold; --min-score and --unreviewed then leave out some of them.
+    """
+    if fdr is not None and not 0 < fdr < 1:
+        raise OddlotError(f"--fdr must lie between 0 and 1, not {fdr:g}")
+    if fdr is not None and job is None and since is None and until is None:
+        raise OddlotError("--fdr is about the pictures of one job or night: name it with --job, or --since and --until")
     session = open_session()
-    wanted = _filter(session, job, model, line, lot, since, until, min_score, unreviewed, None, flagged_only=True)
+    wanted = _filter(
+        session, job, model, line, lot, since, until, min_score, unreviewed, None, flagged_only=fdr is None
+    )
+    if fdr is not None:
+        from cli.discoveries import flag_together
+
+        wanted = flag_together(session, wanted, fdr)
     show_rows(session, wanted, Format.JSON if as_json else kind, output, limit, FLAGGED_TABLE)
 
 

@@ -59,6 +59,7 @@ class Outcome:
     p_value: float | None = None
     flagged: bool | None = None
     parts: dict[str, float] = field(default_factory=dict)
+    map_uri: str | None = None
 
 
 def claim_batch(engine: Engine, job_id: int, number: int, owner: str, lease_seconds: float) -> Claim | None:
@@ -233,4 +234,5 @@ def _result_values(outcome: Outcome) -> dict[str, object]:
     return {
         "item_id": outcome.item_id, "raw_score": outcome.raw_score, "score": outcome.score,
         "p_value": outcome.p_value, "flagged": outcome.flagged, "parts": outcome.parts,
+        "map_uri": outcome.map_uri,
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """What was found: rows of `flagged` and `results`, streamed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,10 @@ CHUNK = 1000
 
 @dataclass(frozen=True)
 class ResultFilter:
-    """Which items; what is None (or False) does not filter. `since` is included, `until` is not; both aware."""
+    """Which items; what is None (or False) does not filter. `since` is included, `until` is not; both aware.
+
+    `flagged_only` are those above their model's threshold, `max_p_value` those with a p-value of at most that.
+    """
 
     job_id: int | None = None
     model: str | None = None
@@ -28,12 +31,14 @@ class ResultFilter:
     min_score: float | None = None
     state: ItemState | None = None
     flagged_only: bool = False
+    max_p_value: float | None = None
     unreviewed: bool = False
     limit: int | None = None
 
 
 def iter_results(engine: Engine, wanted: ResultFilter) -> Iterator[dict[str, Any]]:
-    """Items as records: flagged ones by score, the highest first; all items in the order in which they were listed."""
+    """Items as records: flagged ones, by either way, by score, the highest first; all items in the order in which they
+    were listed."""
     query = _query(wanted)
     # The cursor is closed also where the reader stops half way: one of PostgreSQL's lives in the server.
     with reading(engine) as connection, connection.execution_options(yield_per=CHUNK).execute(query) as rows:
@@ -41,7 +46,26 @@ def iter_results(engine: Engine, wanted: ResultFilter) -> Iterator[dict[str, Any
             yield dict(row._mapping)
 
 
+def count_p_values(engine: Engine, wanted: ResultFilter) -> list[tuple[float, int]]:
+    """The distinct p-values of the scored items, each with how many have it, counted in SQL."""
+    p_value = result.c.p_value
+    query = _query(replace(wanted, state=ItemState.SCORED, limit=None))
+    query = query.with_only_columns(p_value, func.count()).order_by(None).group_by(p_value)
+    with reading(engine) as connection:
+        return [(row[0], row[1]) for row in connection.execute(query)]
+
+
+def calibration_sizes(engine: Engine, wanted: ResultFilter) -> list[int]:
+    """How many calibration pictures the models of the scored items have, as their cards say."""
+    query = _query(replace(wanted, state=ItemState.SCORED, limit=None))
+    used = query.with_only_columns(model.c.id).order_by(None)
+    with reading(engine) as connection:
+        cards = connection.execute(select(model.c.card).where(model.c.id.in_(used))).scalars().all()
+    return [size for card in cards if (size := card.get("pictures", {}).get("calibration"))]
+
+
 def _query(wanted: ResultFilter) -> Select[Any]:
+    ranked = wanted.flagged_only or wanted.max_p_value is not None
     latest_verdict = (
         select(verdict.c.verdict)
         .where(verdict.c.item_id == item.c.id)
@@ -59,13 +83,15 @@ def _query(wanted: ResultFilter) -> Select[Any]:
         .select_from(item)
         .join(job, job.c.id == item.c.job_id)
         .join(model, model.c.id == job.c.model_id)
-        .join(result, result.c.item_id == item.c.id, isouter=not wanted.flagged_only)
+        .join(result, result.c.item_id == item.c.id, isouter=not ranked)
     )  # fmt: skip
     # On a table with an index for the flagged, the flagged ask that table.
     job_id = result.c.job_id if wanted.flagged_only else item.c.job_id
     line = result.c.line if wanted.flagged_only else job.c.line
     if wanted.flagged_only:
         query = query.where(result.c.flagged)
+    if wanted.max_p_value is not None:
+        query = query.where(result.c.p_value <= wanted.max_p_value)
     if wanted.job_id is not None:
         query = query.where(job_id == wanted.job_id)
     if wanted.model is not None:
@@ -89,5 +115,5 @@ def _query(wanted: ResultFilter) -> Select[Any]:
         query = query.where(item.c.state == wanted.state)
     if wanted.unreviewed:
         query = query.where(~exists().where(verdict.c.item_id == item.c.id))
-    order = [result.c.score.desc(), item.c.id] if wanted.flagged_only else [item.c.id]
+    order = [result.c.score.desc(), item.c.id] if ranked else [item.c.id]
     return query.order_by(*order).limit(wanted.limit)

@@ -31,6 +31,8 @@ class Settings:
     """`embedded`, or the URL of a Redis-protocol server: `redis://...`, `rediss://...`, `redis+socket://...`."""
     model_store: Path
     """Folder where the bundles of all models stand; shared by all hosts."""
+    map_store: Path
+    """Folder where the heat maps of flagged items are put; shared by all hosts."""
     batch_size: int = 64
     """Items in one unit of queue work."""
     concurrency: int = 0
@@ -75,6 +77,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     values.setdefault("database_url", f"sqlite:///{home / 'oddlot.db'}")
     values.setdefault("broker_url", EMBEDDED)
     values.setdefault("model_store", home / "models")
+    values.setdefault("map_store", home / "maps")
     typed = {field.name: _typed(field.name, field.type, values[field.name])
              for field in fields(Settings) if field.name in values}  # fmt: skip
     settings = Settings(home=home, **typed)

@@ -172,6 +172,7 @@ def _fit_on(
     from ganomaly.bundle import write_bundle
     from ganomaly.calibration import Calibration
     from ganomaly.config import config_for
+    from ganomaly.heat import MAP_SCALE, map_scale
     from ganomaly.training import train
 
     names = _group_names(good.files, options)
@@ -191,9 +192,10 @@ def _fit_on(
         on_epoch=progress.epoch,
     )  # fmt: skip
     held_out = good.pixels[parts.calibration]
-    raw = trained.detector.score(held_out, maps=False).raw
-    calibration = Calibration.fit(raw, options.false_alarms)
+    scores = trained.detector.score(held_out, maps=False)
+    calibration = Calibration.fit(scores.raw, options.false_alarms)
     card = _card(options, config.to_dict(), preprocessing.to_dict(), good, parts, trained, calibration.certificate())
+    card[MAP_SCALE] = map_scale(scores.parts["residual"], calibration.false_alarms)
     folder = Path(options.good_dir).expanduser()
     card["near_duplicates"] = _describe_copies(good, folder, copies)
     card["warnings"] = warn_of_sessions(good.files, folder, names, parts.calibration)
@@ -202,7 +204,7 @@ def _fit_on(
     progress.say("measuring on synthetic defects what it sees")
     honesty = measure(
         lambda pictures: trained.detector.score(pictures, maps=False).raw, calibration.flagged,
-        Trivial.fit(good.pixels, parts.train), held_out, raw, seed=options.seed,
+        Trivial.fit(good.pixels, parts.train), held_out, scores.raw, seed=options.seed,
     )  # fmt: skip
     card["honesty"] = honesty.record
     if options.defects_dir is not None:

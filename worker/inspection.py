@@ -22,11 +22,14 @@ from oddlot.leases import kept_lease
 from oddlot.processes import identity
 from oddlot.settings import Settings
 from oddlot.words import ItemState
+from pictures.heatmap import pack_heat
 from pictures.reading import Picture, read_picture
 from worker import scoring_process
+from worker.map_store import MapWriter
 
 if TYPE_CHECKING:
     from ganomaly.bundle import Bundle
+    from ganomaly.detector import Scores
 
 log = structlog.get_logger()
 
@@ -139,6 +142,7 @@ def _inspect_items(
         except UnreadablePicture as reason:
             return reason
 
+    maps = MapWriter(settings.map_store, claim.job_id)
     ready: list[tuple[batches.ItemRow, Picture]] = []
     with contextlib.closing(_read_ahead(read, claim.items, SCORING_BATCH)) as pictures:
         for item, read_result in pictures:
@@ -154,10 +158,10 @@ def _inspect_items(
             else:
                 ready.append((item, read_result))
             if len(ready) == SCORING_BATCH:
-                yield from _score(model.bundle, ready)
+                yield from _score(model.bundle, ready, maps)
                 ready = []
     if ready:
-        yield from _score(model.bundle, ready)
+        yield from _score(model.bundle, ready, maps)
 
 
 def _read_ahead(
@@ -182,8 +186,10 @@ def _read_ahead(
             readers.shutdown(wait=False, cancel_futures=True)
 
 
-def _score(bundle: "Bundle", ready: Sequence[tuple[batches.ItemRow, Picture]]) -> Iterator[batches.Outcome]:
-    scores = bundle.detector.score(np.stack([picture.pixels for _, picture in ready]), maps=False)
+def _score(
+    bundle: "Bundle", ready: Sequence[tuple[batches.ItemRow, Picture]], maps: MapWriter
+) -> Iterator[batches.Outcome]:
+    scores = bundle.detector.score(np.stack([picture.pixels for _, picture in ready]))
     calibration = bundle.calibration
     # All of them: what is not finite could not be stored, and would give the whole batch back for ever.
     finite = np.logical_and.reduce([np.isfinite(values) for values in (scores.raw, *scores.parts.values())])
@@ -193,6 +199,7 @@ def _score(bundle: "Bundle", ready: Sequence[tuple[batches.ItemRow, Picture]]) -
         calibration.p_values(raw),
         calibration.flagged(raw),
     )
+    stored = _store_maps(bundle, scores, np.flatnonzero(flagged & finite), [item.id for item, _ in ready], maps)
     for i, (item, picture) in enumerate(ready):
         if not finite[i]:
             yield batches.Outcome(
@@ -204,4 +211,20 @@ def _score(bundle: "Bundle", ready: Sequence[tuple[batches.ItemRow, Picture]]) -
             item_id=item.id, state=ItemState.SCORED, sha256=picture.sha256, note=picture.note,
             raw_score=float(raw[i]), score=float(normalised[i]), p_value=float(p_values[i]),
             flagged=bool(flagged[i]), parts={name: float(part[i]) for name, part in scores.parts.items()},
+            map_uri=stored.get(i),
         )  # fmt: skip
+
+
+def _store_maps(
+    bundle: "Bundle", scores: "Scores", chosen: np.ndarray, item_ids: Sequence[int], maps: MapWriter
+) -> dict[int, str]:
+    """Write the heat maps of the pictures with the numbers `chosen`; returns the names of those that are stored."""
+    if scores.maps is None or not len(chosen):
+        return {}
+    from ganomaly.heat import heat
+
+    heats = heat(bundle, scores.maps[chosen])
+    if heats is None:
+        return {}
+    names = {int(i): maps.write(item_ids[i], pack_heat(one)) for i, one in zip(chosen, heats, strict=True)}
+    return {i: name for i, name in names.items() if name is not None}

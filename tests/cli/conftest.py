@@ -96,6 +96,25 @@ def candidate_home(drawn, tmp_path_factory) -> tuple[Path, str]:
     return home, Oddlot(home).run("fit", "coin", drawn / "train" / "good", *COIN_OPTIONS, status=3)
 
 
+@pytest.fixture(scope="session")
+def inspected_home(fitted_home, drawn, tmp_path_factory) -> Path:
+    """A home in which the drawn night and a file that is no picture were inspected."""
+    folder = tmp_path_factory.mktemp("inspected")
+    shutil.copytree(fitted_home, folder / "home", ignore=shutil.ignore_patterns("broker", "logs", "fits"))
+    shutil.copytree(drawn / "tonight", folder / "night")
+    (folder / "night" / "notes.txt").write_text("not a picture")
+    Oddlot(folder / "home").run("inspect", "flange", folder / "night")
+    return folder / "home"
+
+
+@pytest.fixture
+def inspected(inspected_home, tmp_path) -> Oddlot:
+    """A home of its own with that night in it; its pictures are everybody's."""
+    home = tmp_path / "home"
+    shutil.copytree(inspected_home, home, ignore=shutil.ignore_patterns("broker", "logs"))
+    return Oddlot(home)
+
+
 @pytest.fixture
 def empty_oddlot(tmp_path) -> Oddlot:
     return Oddlot(tmp_path / "home")

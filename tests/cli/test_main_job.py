@@ -284,4 +284,9 @@ def test_an_empty_home_is_ready_for_use(empty_oddlot):
     assert json.loads(empty_oddlot.run("flagged", "--json")) == []
     assert "already" in empty_oddlot.run("db", "upgrade")
     states = {finding["what"]: finding["state"] for finding in empty_oddlot.json("doctor")}
-    assert states["database"] == states["queue"] == states["home"] == "ok"
+    assert states["database"] == states["queue"] == states["home"] == states["heat maps"] == "ok"
+    empty_oddlot.environ["ODDLOT_MAP_STORE"] = str(empty_oddlot.home / "oddlot.db")
+    process = empty_oddlot.start("doctor", "--json")
+    found = json.loads(process.communicate(timeout=120)[0])
+    assert process.returncode == 1
+    assert [finding["what"] for finding in found if finding["state"] == "wrong"] == ["heat maps"]

@@ -32,7 +32,7 @@ def model(register: Callable[..., ModelRow]) -> ModelRow:
 def submit(engine: Engine, model: ModelRow) -> Callable[..., JobRow]:
     """A listed job of `count` items in batches of `batch_size`."""
 
-    def submit_one(count: int = 10, batch_size: int = 4, **values: object) -> JobRow:
+    def submit_one(count: int = 10, batch_size: int = 4, model: ModelRow = model, **values: object) -> JobRow:
         job_id = open_job(engine, model, **values)
         listing.add_items(engine, job_id, files(count), 1, batch_size)
         return listing.close_listing(engine, job_id, found=count, seen_before=0, left_out={}, deferred=[])

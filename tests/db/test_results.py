@@ -1,6 +1,7 @@
 """What `flagged` and `results` read, and who is seen alive."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pytest
 from making import claimed, finish, scored
@@ -8,7 +9,7 @@ from making import claimed, finish, scored
 from db import fits, workers
 from db.batches import Outcome
 from db.engine import now, reading, writing
-from db.results import ResultFilter, iter_results
+from db.results import ResultFilter, calibration_sizes, count_p_values, iter_results
 from db.schema import verdict
 from oddlot.errors import LateResult
 from oddlot.processes import identity
@@ -76,6 +77,29 @@ def test_the_latest_verdict_is_shown_and_reviewed_items_can_be_left_out(engine, 
     rows = list(iter_results(engine, ResultFilter(flagged_only=True)))
     assert [row["verdict"] for row in rows] == [Verdict.DEFECT, None, None]
     assert scores(engine, flagged_only=True, unreviewed=True) == [0.7, 0.51]
+
+
+def test_p_values_are_counted_and_the_smallest_come_most_suspicious_first(engine, submit):
+    job = submit(7, batch_size=7)
+    claim = claimed(engine, job, 1)
+    p_values = [1 / 3, 0.01, 1 / 3, 0.2, 0.01, 1.0]
+    outcomes = [replace(scored(item, 1 - p), p_value=p) for item, p in zip(claim.items, p_values, strict=False)]
+    finish(engine, claim, [*outcomes, Outcome(claim.items[6].id, ItemState.UNREADABLE, error="the file is empty")])
+    counted = sorted(count_p_values(engine, ResultFilter(job_id=job.id)))
+    assert counted == [(0.01, 2), (0.2, 1), (1 / 3, 2), (1.0, 1)]
+    rows = list(iter_results(engine, ResultFilter(job_id=job.id, max_p_value=1 / 3)))
+    assert [row["p_value"] for row in rows] == [0.01, 0.01, 0.2, 1 / 3, 1 / 3]
+    assert count_p_values(engine, ResultFilter(job_id=job.id + 1)) == []
+
+
+def test_calibration_sizes_are_those_of_the_models_that_scored(engine, register, submit):
+    register("gearbox", card={"pictures": {"calibration": 300}})
+    assert calibration_sizes(engine, ResultFilter()) == []
+    job = submit(1, model=register("flange", card={"pictures": {"calibration": 80}}))
+    finish(engine, claimed(engine, job, 1))
+    assert calibration_sizes(engine, ResultFilter()) == [80]
+    finish(engine, claimed(engine, submit(1), 1))  # of a model whose card does not say
+    assert calibration_sizes(engine, ResultFilter()) == [80]
 
 
 def test_more_rows_than_are_held_at_a_time_are_streamed_whole(engine, submit):

@@ -3,7 +3,7 @@
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from db.models import ModelRow
 from ganomaly.bundle import write_bundle
 from ganomaly.calibration import Calibration
 from oddlot.settings import Settings, load_settings
+from pictures.preprocessing import Preprocessing
+from pictures.reading import read_picture
 from worker import scoring_process, submission
 
 PREPROCESSING = {"size": 32, "channels": 1, "depth": 8, "window": [0.0, 1.0]}
@@ -54,6 +56,23 @@ def store(trained, tmp_path_factory) -> tuple[Path, str]:
     """A model store with the bundle `flange/1` in it, and the bundle's hash."""
     folder = tmp_path_factory.mktemp("store")
     return folder, trained.write(folder / "flange" / "1")
+
+
+@pytest.fixture(scope="session")
+def locating(trained, tmp_path_factory) -> tuple[Path, str]:
+    """A store with a model whose score is the largest value of its map, and which flags half of what it sees."""
+    from ganomaly.detector import Detector
+
+    config = replace(trained.detector.config, score="residual")
+    detector = Detector.from_weights(config, trained.detector.weights())
+    folder = tmp_path_factory.mktemp("locating")
+    seen = []
+    for seed in range(100, 120):
+        draw(folder / "good.png", seed)
+        path, preprocessing = str(folder / "good.png"), Preprocessing.from_dict(PREPROCESSING)
+        seen.append(read_picture(path, preprocessing, max_pixels=10**6, max_file_bytes=10**6).pixels)
+    calibration = Calibration.fit(detector.score(np.stack(seen)).raw, 0.5)
+    return folder, trained.write(folder / "flange" / "1", detector=detector, calibration=calibration)
 
 
 @pytest.fixture

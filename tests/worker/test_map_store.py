@@ -1,0 +1,100 @@
+"""Heat maps of a batch: there for what is flagged, before its results are, and never worth a night."""
+
+from dataclasses import replace
+
+import pytest
+from shop import register, work_off
+
+from db import batches, jobs, sweeping
+from db.items import get_item
+from db.results import ResultFilter, iter_results
+from oddlot.processes import identity
+from pictures.heatmap import unpack_heat
+from worker import inspection
+from worker.map_store import MapWriter, read_map
+from worker.submission import Submission, submit
+
+
+@pytest.fixture
+def settings(settings, locating):
+    return replace(settings, model_store=locating[0])
+
+
+@pytest.fixture
+def job(engine, settings, locating, lot):
+    register(engine, locating[1])
+    return submit(engine, settings, Submission(model="flange", folder=lot))
+
+
+def details(engine, job):
+    return [get_item(engine, row["item"]) for row in iter_results(engine, ResultFilter(job_id=job.id))]
+
+
+def files_in(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_flagged_items_and_no_others_have_a_map_as_hot_as_their_score(engine, settings, job):
+    work_off(engine, settings, job.id)
+    found = details(engine, job)
+    assert 0 < sum(detail.flagged for detail in found) < len(found) == 20
+    for detail in found:
+        assert (detail.map_uri is not None) == detail.flagged
+        if detail.flagged:
+            heat = unpack_heat(read_map(settings.map_store, detail.map_uri))
+            assert heat.max() == pytest.approx(detail.score, abs=2e-5)
+    assert set(files_in(settings.map_store)) == {detail.map_uri for detail in found if detail.flagged}
+
+
+def test_a_store_that_cannot_be_written_costs_the_maps_and_not_the_results(engine, settings, job, logs, tmp_path):
+    (tmp_path / "maps").write_text("not a folder")
+    settings = replace(settings, map_store=tmp_path / "maps")
+    work_off(engine, settings, job.id)
+    done = jobs.get_job(engine, job.id)
+    assert (done.scored, done.unaccounted) == (20, 0)
+    assert done.flagged > 0
+    assert all(detail.map_uri is None for detail in details(engine, job))
+    warnings = [log for log in logs if log["log_level"] == "warning"]
+    assert len(warnings) <= 2  # one a batch, however many are flagged
+    assert str(settings.map_store) in warnings[0]["store"]
+
+
+def test_late_results_leave_files_and_no_rows_and_the_next_attempt_writes_the_same(engine, settings, job, monkeypatch):
+    """As of a worker that was killed, or frozen, between its maps and its results."""
+    real = batches.finish_batch
+
+    def too_late(engine, claim, outcomes, **where):
+        sweeping.expire_leases(engine, identity())
+        sweeping.sweep(engine, max_attempts=settings.max_attempts)
+        return real(engine, claim, outcomes, **where)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batches, "finish_batch", too_late)
+        inspection.inspect_batch(engine, settings, job.id, 1)
+    orphans = files_in(settings.map_store)
+    assert orphans
+    assert all(detail.map_uri is None for detail in details(engine, job))
+    work_off(engine, settings, job.id)
+    written = files_in(settings.map_store)
+    assert orphans.items() <= written.items()
+    assert set(written) == {detail.map_uri for detail in details(engine, job) if detail.flagged}
+
+
+def test_a_map_is_there_whole_or_not_at_all(tmp_path):
+    (tmp_path / "3" / "7.png").mkdir(parents=True)  # cannot be replaced by a file
+    writer = MapWriter(tmp_path, 3)
+    assert writer.write(7, b"new") is None
+    assert writer.write(8, b"new") is None
+    assert files_in(tmp_path) == {}
+    again = MapWriter(tmp_path, 3)
+    assert again.write(8, b"old") == again.write(8, b"new") == "3/8.png"
+    assert files_in(tmp_path) == {"3/8.png": b"new"}
+
+
+def test_a_model_whose_maps_have_no_scale_scores_without_them(engine, settings, store, lot):
+    register(engine, store[1])
+    settings = replace(settings, model_store=store[0])
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    work_off(engine, settings, job.id)
+    assert jobs.get_job(engine, job.id).scored == 20
+    assert all(detail.map_uri is None for detail in details(engine, job))

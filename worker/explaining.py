@@ -1,0 +1,137 @@
+"""Why an item got its score: computed again from picture and model, or from what is kept where one is gone."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from db.items import ItemDetail
+from oddlot.errors import BundleError, UnreadablePicture
+from oddlot.settings import Settings
+from oddlot.words import ItemState
+from pictures.decoding import Decoded, decode, read_bytes
+from pictures.heatmap import Heat, unpack_heat
+from pictures.reading import preprocess
+from pictures.sheet import Pixels, as_seen
+from worker import scoring_process
+from worker.map_store import read_map
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a score stands among those of the calibration pictures: higher than `higher_than` of `n`.
+
+    `below` is the nearest calibration score under it, `at_least` the nearest that is as high; None where there is none.
+    """
+
+    n: int
+    higher_than: int
+    below: float | None
+    at_least: float | None
+
+
+@dataclass
+class Explanation:
+    """What can be said about a scored item today.
+
+    `raw_score` is what its picture gives now, None where that could not be computed; `heat` its heat map, `heat_from`
+    "picture" where it was computed now and "store" where it was kept; `picture` the upright picture for the screen;
+    `localises` whether the score is that of a place; `notes` say, a line each, what was not possible or differs.
+    """
+
+    raw_score: float | None = None
+    standing: Standing | None = None
+    heat: Heat | None = None
+    heat_from: str | None = None
+    localises: bool = True
+    picture: Pixels | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def explain(settings: Settings, item: ItemDetail) -> Explanation:
+    """Explain a scored item. Whatever is missing or has changed becomes a note, never an error."""
+    found = Explanation()
+    model = _model(settings, item, found)
+    window = model.preprocessing.window if model is not None else (0.0, 1.0)
+    data = _unchanged_bytes(settings, item, found)
+    if data is not None:
+        try:
+            # At its full size: the model itself may be content with less of a large JPEG.
+            found.picture = as_seen(decode(data, max_pixels=settings.max_pixels), window)
+            if model is not None:
+                target = model.preprocessing.size
+                _score_again(item, model, decode(data, max_pixels=settings.max_pixels, target=target), found)
+        except UnreadablePicture as reason:
+            found.notes.append(f"not computed again: the picture cannot be read now: {reason}")
+    if found.heat is None and item.map_uri is not None:
+        try:
+            found.heat, found.heat_from = unpack_heat(read_map(settings.map_store, item.map_uri)), "store"
+        except (OSError, ValueError) as error:
+            cause = error.strerror if isinstance(error, OSError) else str(error)
+            found.notes.append(f"the stored heat map {settings.map_store / item.map_uri} cannot be read: {cause}")
+    return found
+
+
+def _model(settings: Settings, item: ItemDetail, found: Explanation) -> scoring_process.Model | None:
+    try:
+        model = scoring_process.model(settings.model_store, item.bundle_uri, item.bundle_sha256)
+    except BundleError as error:
+        found.notes.append(f"not computed again: {error}")
+        return None
+    found.localises = model.bundle.detector.config.score != "latent"
+    if item.raw_score is not None:
+        scores = model.bundle.calibration.scores
+        lower = int(np.searchsorted(scores, item.raw_score, side="left"))
+        found.standing = Standing(
+            n=len(scores),
+            higher_than=lower,
+            below=float(scores[lower - 1]) if lower else None,
+            at_least=float(scores[lower]) if lower < len(scores) else None,
+        )
+    return model
+
+
+def _unchanged_bytes(settings: Settings, item: ItemDetail, found: Explanation) -> bytes | None:
+    """The bytes that were inspected, and no others."""
+    try:
+        data, sha256 = read_bytes(item.path, max_file_bytes=settings.max_file_bytes, root=item.source)
+    except UnreadablePicture as reason:
+        found.notes.append(f"not computed again: {item.path}: {reason}")
+        return None
+    if sha256 != item.sha256:
+        found.notes.append(f"not computed again: {item.path} is not the file that was inspected: its SHA-256 differs")
+        return None
+    return data
+
+
+def _score_again(item: ItemDetail, model: scoring_process.Model, decoded: Decoded, found: Explanation) -> None:
+    from ganomaly.bundle import GOLDEN_TOLERANCE
+    from ganomaly.heat import heat
+
+    scores = model.bundle.detector.score(preprocess(decoded, model.preprocessing)[np.newaxis])
+    raw = float(scores.raw[0])
+    if not np.isfinite(raw) or scores.maps is None:
+        found.notes.append("computed again, the score is not a finite number")
+        return
+    found.raw_score = raw
+    stored, threshold = item.raw_score, abs(model.bundle.calibration.threshold)
+    if stored is not None and abs(raw - stored) > GOLDEN_TOLERANCE * max(abs(stored), threshold):
+        found.notes.append(
+            f"computed again, the raw score is {raw:.6g} and not {stored:.6g}: "
+            "this machine or its libraries compute something else than those of the night"
+        )
+    heats = heat(model.bundle, scores.maps)
+    if heats is None:
+        found.notes.append("no heat map: this model was fitted before its score had one; fit it again")
+    else:
+        found.heat, found.heat_from = heats[0], "picture"
+
+
+def why_not_scored(item: ItemDetail) -> str:
+    """Why an item has no score, in plain words."""
+    reason = f": {item.error}" if item.error else ""
+    return {
+        ItemState.WAITING: f"not looked at yet: its job is {item.job_state}",
+        ItemState.UNREADABLE: f"the file could not be inspected{reason}",
+        ItemState.QUARANTINED: f"set aside, because inspecting it failed{reason}",
+        ItemState.CANCELLED: f"not looked at: its job was cancelled before{reason}",
+    }[item.state]

@@ -1,0 +1,56 @@
+"""The map store: one small file for each flagged item, `<job>/<item>.png`, written before its result is."""
+
+import contextlib
+import os
+import secrets
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger()
+
+
+class MapWriter:
+    """Writes the heat maps of one batch.
+
+    A map can be computed again from its picture, a night cannot: where one cannot be written, that is logged once, the
+    batch goes on without maps, and its results say so by having no map.
+    """
+
+    def __init__(self, store: Path, job_id: int) -> None:
+        self._store, self._job_id = store, job_id
+        self._works = True
+
+    def write(self, item_id: int, data: bytes) -> str | None:
+        """Put the map there, over an older one, whole or not at all; its name in the store, or None."""
+        if not self._works:
+            return None
+        uri = f"{self._job_id}/{item_id}.png"
+        try:
+            _replace(self._store / uri, data)
+        except OSError as error:
+            self._works = False
+            log.warning(
+                "heat maps not stored: the results are, without them", job=self._job_id, store=str(self._store),
+                error=error.strerror or str(error),
+            )  # fmt: skip
+            return None
+        return uri
+
+
+def read_map(store: Path, uri: str) -> bytes:
+    """The bytes of a map. Raises OSError."""
+    return (store / uri).read_bytes()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    # Not forced onto the disk: after a power cut a map may be missing, and is computed again where it is asked for.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
