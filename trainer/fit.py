@@ -16,7 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from sqlalchemy import Engine
 
 import oddlot
@@ -24,8 +23,9 @@ from db import models
 from db.models import ModelRow
 from oddlot.errors import OddlotError, TrainingError
 from oddlot.settings import Settings
-from pictures.preprocessing import Preprocessing, choose_preprocessing
 from trainer import quality
+from trainer.look import Look, check_look, choose_look
+from trainer.tiles import MOST_TO_JUDGE, MOST_TO_LEARN, choose_tiles
 from trainer.training_set import (
     Split,
     TrainingSet,
@@ -61,6 +61,8 @@ class FitOptions:
     epochs: int | None = None
     minutes: float | None = None
     seed: int = 0
+    roi: str | None = None
+    tiles: str | None = None
 
 
 @dataclass
@@ -100,6 +102,7 @@ def check_options(options: FitOptions) -> None:
 
     check_name(options.name)
     config_for(options.architecture, options.size, 1, options.score)
+    check_look(options.roi, options.tiles)
     if options.false_alarms is not None and not 0 < options.false_alarms < 1:
         raise TrainingError(f"--false-alarms must lie between 0 and 1, not {options.false_alarms:g}")
     if options.epochs is not None and options.epochs < 1:
@@ -125,24 +128,19 @@ def fit(
     split_sizes(len(files), options.false_alarms)  # refuse a rate before the pictures are read
     if options.defects_dir is not None:
         quality.check_folder(Path(options.defects_dir))  # and not after an hour of training
-    from ganomaly.config import config_for
-
     with _scratch(settings, options) as scratch:
         progress.say(f"reading {len(files)} pictures from {folder}")
-        preprocessing = choose_preprocessing(
-            [file.path for file in files], config_for(options.architecture, options.size, 1).size,
-            max_pixels=settings.max_pixels, max_file_bytes=settings.max_file_bytes,
-        )  # fmt: skip
+        look = choose_look([file.path for file in files], options, settings, progress.say)
         good = read_pictures(
-            files, folder, preprocessing, settings, scratch / "pictures.npy",
+            files, folder, look.preprocessing, settings, scratch / "pictures.npy",
             threads=threads, on_read=progress.reading,
         )  # fmt: skip
         check_usable(good, folder)
-        return _fit_on(engine, settings, options, preprocessing, good, scratch, threads, progress)
+        return _fit_on(engine, settings, options, look, good, scratch, threads, progress)
 
 
 def _fit_on(
-    engine: Engine, settings: Settings, options: FitOptions, preprocessing: Preprocessing, good: TrainingSet,
+    engine: Engine, settings: Settings, options: FitOptions, look: Look, good: TrainingSet,
     scratch: Path, threads: int, progress: Progress,
 ) -> FitReport:  # fmt: skip
     """Everything after the pictures are read: train, calibrate, write the bundle, register the model."""
@@ -151,25 +149,34 @@ def _fit_on(
     set_threads(threads)
     from ganomaly.bundle import write_bundle
     from ganomaly.calibration import Calibration
-    from ganomaly.config import config_for
     from ganomaly.training import train
 
+    preprocessing, config = look.preprocessing, look.config
     parts = split(len(good.hashes), options.false_alarms, options.seed)
-    config = config_for(options.architecture, options.size, preprocessing.channels, options.score)
     progress.say(
         f"training on {len(parts.train)} pictures of {config.size}x{config.size}, "
         f"{'colour' if preprocessing.channels == 3 else 'gray'}; {len(parts.validation)} validate, "
         f"{len(parts.calibration)} calibrate"
     )
+    learnt, judged = (
+        choose_tiles(
+            good.pixels, chosen, look.layout, preprocessing.mask, most=most, seed=options.seed,
+            store=scratch / f"tiles-{most}.npy",
+        )
+        for chosen, most in ((parts.train, MOST_TO_LEARN), (parts.validation, MOST_TO_JUDGE))
+    )  # fmt: skip
     trained = train(
-        good.pixels[parts.train], good.pixels[parts.validation], config,
+        learnt, judged, config,
         seed=options.seed, epochs=options.epochs, minutes=options.minutes, checkpoint=scratch / CHECKPOINT,
-        fingerprint=f"{good.fingerprint} {json.dumps(config.to_dict(), sort_keys=True)} {options.seed}",
+        fingerprint=f"{good.fingerprint} {json.dumps(config.to_dict(), sort_keys=True)} {options.seed} "
+        f"{json.dumps(preprocessing.to_dict(), sort_keys=True)}",
         on_epoch=progress.epoch,
     )  # fmt: skip
-    held_out = good.pixels[parts.calibration]
-    calibration = Calibration.fit(trained.detector.score(held_out, maps=False).raw, options.false_alarms)
-    card = _card(options, config.to_dict(), preprocessing.to_dict(), good, parts, trained, calibration.certificate())
+    if preprocessing.mask is not None:
+        trained.detector.look_at(preprocessing.mask)
+    raw = quality.raw_scores(trained.detector, good.pixels, parts.calibration, preprocessing)
+    calibration = Calibration.fit(raw, options.false_alarms)
+    card = _card(options, look, good, parts, trained, calibration.certificate())
     if options.defects_dir is not None:
         card["defects"] = quality.recall_on_defects(
             Path(options.defects_dir), trained.detector, calibration, preprocessing, settings
@@ -177,7 +184,8 @@ def _fit_on(
     uri = f"{options.name}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(3).hex()}"
     sha256 = write_bundle(
         settings.model_store / uri, detector=trained.detector, calibration=calibration,
-        preprocessing=preprocessing.to_dict(), card=card, golden=np.asarray(held_out[:GOLDEN_PICTURES]),
+        preprocessing=preprocessing.to_dict(), card=card,
+        golden=good.pixels[parts.calibration[: preprocessing.at_once(GOLDEN_PICTURES)]],
     )  # fmt: skip
     model = models.register_model(
         engine, name=options.name, bundle_uri=uri, bundle_sha256=sha256, architecture=options.architecture,
@@ -214,18 +222,18 @@ def _scratch(settings: Settings, options: FitOptions) -> Iterator[Path]:
 
 
 def _card(
-    options: FitOptions, network: dict[str, Any], preprocessing: dict[str, Any], good: TrainingSet, parts: Split,
-    trained: "Trained", certificate: str,
+    options: FitOptions, look: Look, good: TrainingSet, parts: Split, trained: "Trained", certificate: str
 ) -> dict[str, Any]:  # fmt: skip
     return {
         "name": options.name,
         "fitted_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "options": asdict(options),
-        "network": network,
-        "preprocessing": preprocessing,
+        "network": look.config.to_dict(),
+        "preprocessing": look.preprocessing.to_dict(),
         "pictures": {
             "usable": len(good.hashes),
             "refused": len(good.refused),
+            "size": list(look.usual or ()),
             "training": len(parts.train),
             "validation": len(parts.validation),
             "calibration": len(parts.calibration),

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ganomaly.calibration import Calibration
     from ganomaly.detector import Detector
 
+CHUNK = 256
+"""Pictures that are scored at a time, at most."""
+
 
 def check_folder(folder: Path) -> None:
     """Raises TrainingError unless the folder holds a file."""
@@ -44,7 +47,7 @@ def recall_on_defects(
         except UnreadablePicture:
             continue
         chunk.append(picture.pixels)
-        if len(chunk) == 256:
+        if len(chunk) == preprocessing.at_once(CHUNK):
             raw.append(detector.score(np.stack(chunk), maps=False).raw)
             chunk = []
     if chunk:
@@ -59,3 +62,12 @@ def recall_on_defects(
         "flagged": flagged,
         "recall": flagged / len(scores),
     }
+
+
+def raw_scores(
+    detector: "Detector", pixels: np.ndarray, pictures: np.ndarray, preprocessing: Preprocessing
+) -> np.ndarray:
+    """Raw scores of the pictures with these numbers of the mapped array `pixels`, some of them in memory at a time."""
+    step = preprocessing.at_once(CHUNK)
+    parts = [pictures[i : i + step] for i in range(0, len(pictures), step)]
+    return np.concatenate([detector.score(pixels[part], maps=False).raw for part in parts])

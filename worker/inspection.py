@@ -130,6 +130,8 @@ def _inspect_items(
     """
     from ganomaly.detector import SCORING_BATCH
 
+    together = model.preprocessing.at_once(SCORING_BATCH)
+
     def read(item: batches.ItemRow) -> Picture | UnreadablePicture:
         try:
             return read_picture(
@@ -140,7 +142,7 @@ def _inspect_items(
             return reason
 
     ready: list[tuple[batches.ItemRow, Picture]] = []
-    with contextlib.closing(_read_ahead(read, claim.items, SCORING_BATCH)) as pictures:
+    with contextlib.closing(_read_ahead(read, claim.items, together)) as pictures:
         for item, read_result in pictures:
             if lost.is_set():
                 raise LateResult(f"batch {claim.number} of job {claim.job_id} is held by somebody else now")
@@ -153,7 +155,7 @@ def _inspect_items(
                 )
             else:
                 ready.append((item, read_result))
-            if len(ready) == SCORING_BATCH:
+            if len(ready) == together:
                 yield from _score(model.bundle, ready)
                 ready = []
     if ready:
