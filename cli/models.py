@@ -64,7 +64,8 @@ def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
     card = row.card
     pictures, training, preprocessing = card["pictures"], card["training"], card["preprocessing"]
     say(f"{row.name} version {row.version} ({row.state}): {row.architecture} network, {card['network']['score']} score")
-    say(f"learnt from {pictures['training']} pictures; {pictures['validation']} validated, "
+    tiles = f" ({pictures['tiles']} tiles of them)" if "tiles" in pictures else ""
+    say(f"learnt from {pictures['training']} pictures{tiles}; {pictures['validation']} validated, "
         f"{pictures['calibration']} calibrated; {pictures['refused']} files were not readable")  # fmt: skip
     colour = "colour" if preprocessing["channels"] == 3 else "gray"
     say(f"looks at {_looks_at(card)}, {colour}, {preprocessing['depth']} bit")

@@ -154,7 +154,7 @@ def _fit_on(
     preprocessing, config = look.preprocessing, look.config
     parts = split(len(good.hashes), options.false_alarms, options.seed)
     progress.say(
-        f"training on {len(parts.train)} pictures of {config.size}x{config.size}, "
+        f"training on {len(parts.train)} pictures of {look.layout.canvas[1]}x{look.layout.canvas[0]}, "
         f"{'colour' if preprocessing.channels == 3 else 'gray'}; {len(parts.validation)} validate, "
         f"{len(parts.calibration)} calibrate"
     )
@@ -165,6 +165,9 @@ def _fit_on(
         )
         for chosen, most in ((parts.train, MOST_TO_LEARN), (parts.validation, MOST_TO_JUDGE))
     )  # fmt: skip
+    tiled = look.layout.rows * look.layout.columns > 1
+    if tiled:
+        progress.say(f"learning from {len(learnt)} tiles of them")
     trained = train(
         learnt, judged, config,
         seed=options.seed, epochs=options.epochs, minutes=options.minutes, checkpoint=scratch / CHECKPOINT,
@@ -177,6 +180,8 @@ def _fit_on(
     raw = quality.raw_scores(trained.detector, good.pixels, parts.calibration, preprocessing)
     calibration = Calibration.fit(raw, options.false_alarms)
     card = _card(options, look, good, parts, trained, calibration.certificate())
+    if tiled:
+        card["pictures"]["tiles"] = len(learnt)
     if options.defects_dir is not None:
         card["defects"] = quality.recall_on_defects(
             Path(options.defects_dir), trained.detector, calibration, preprocessing, settings
