@@ -135,8 +135,11 @@ def _said(options: "FitOptions", extent: tuple[int, int], region: Region | None,
         )  # fmt: skip
         lines.append(f"{start}: {tiles}")
     smaller = max(extent[0] / layout.canvas[1], extent[1] / layout.canvas[0])
-    if smaller >= MUCH_SMALLER and (options.size is None or options.tiles is None):
-        more = "--tiles auto" if options.tiles is None else "a larger --size or more --tiles"
+    if smaller >= MUCH_SMALLER:
+        largest = SIZES[options.architecture][1]
+        ways = [f"--size {largest}"] if layout.size < largest else []
+        ways += ["--tiles auto" if options.tiles is None else "more --tiles"]
+        more = " or ".join(ways)
         lines.append(f"they are looked at {smaller:.1f} times smaller than they are: {more} would keep small defects")
     return lines
 

@@ -56,9 +56,11 @@ def test_a_size_that_was_asked_for_is_taken_without_a_word(look):
 
 
 def test_pictures_that_lose_much_are_named_with_what_to_do(look):
-    assert "--tiles auto would keep small defects" in look((1024, 700))[1][-1]
+    assert "--size 512 or --tiles auto would keep small defects" in look((1024, 700))[1][-1]
+    assert ": more --tiles would keep small defects" in look((5000, 700), size=512, tiles="2")[1][-1]
     assert "4.0 times smaller" in look((1024, 700), size=256)[1][-1]
     assert len(look((300, 300))[1]) == 1
+    assert len(look((1024, 700), tiles="auto")[1]) == 2
 
 
 def test_the_size_is_that_of_the_region(look):
