@@ -37,7 +37,21 @@ def fit(
     size: Annotated[
         int | None,
         typer.Option(
-            help="Side in pixels at which pictures are looked at: 128 to 512 (256); paper and article: 32 to 256 (64)."
+            help="Side in pixels at which pictures, or their tiles, are looked at: 128 to 512; paper and article: 32 "
+            "to 256. Left out: that of the pictures, at most 256 (paper and article: 64)."
+        ),
+    ] = None,
+    tiles: Annotated[
+        str | None,
+        typer.Option(
+            help="Cut large pictures into overlapping tiles, for small defects: auto, a number, or ROWSxCOLUMNS."
+        ),
+    ] = None,
+    roi: Annotated[
+        str | None,
+        typer.Option(
+            help="Look only here: X,Y,WIDTH,HEIGHT in pixels (100,50,400,300) or in percent (10%,5%,40%,30%), or a "
+            "picture file as large as the pictures, white where to look."
         ),
     ] = None,
     false_alarms: Annotated[
@@ -93,7 +107,7 @@ def fit(
         name=name, good_dir=str(good_dir.expanduser().absolute()),
         defects_dir=str(defects.expanduser().absolute()) if defects else None,
         size=size, architecture=architecture, score=score, false_alarms=false_alarms, epochs=epochs, minutes=minutes,
-        seed=seed, group=group, force=force,
+        seed=seed, group=group, force=force, tiles=tiles, roi=_absolute(roi),
     )  # fmt: skip
     session = open_session()
     if queue:
@@ -107,6 +121,13 @@ def fit(
     if warning := why_not_active(report):
         note(f"oddlot: {warning}")
         raise typer.Exit(NOT_ACTIVE)
+
+
+def _absolute(roi: str | None) -> str | None:
+    """A rectangle as it is, the path of a mask as a trainer in another folder finds it."""
+    from pictures.region import parse_rectangle
+
+    return roi if roi is None or parse_rectangle(roi) is not None else str(Path(roi).expanduser().absolute())
 
 
 def run_fit(session: Session, options: "FitOptions", *, quiet: bool = False) -> "FitReport":

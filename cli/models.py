@@ -86,10 +86,17 @@ def show(
     card = row.card
     pictures, training, preprocessing = card["pictures"], card["training"], card["preprocessing"]
     say(f"{row.name} version {row.version} ({row.state}): {row.architecture} network, {card['network']['score']} score")
-    say(f"learnt from {pictures['training']} pictures; {pictures['validation']} validated, "
+    tiles = f" ({pictures['tiles']} tiles of them)" if "tiles" in pictures else ""
+    say(f"learnt from {pictures['training']} pictures{tiles}; {pictures['validation']} validated, "
         f"{pictures['calibration']} calibrated; {pictures['refused']} files were not readable")  # fmt: skip
     colour = "colour" if preprocessing["channels"] == 3 else "gray"
-    say(f"looks at {preprocessing['size']}x{preprocessing['size']} pixels, {colour}, {preprocessing['depth']} bit")
+    say(f"looks at {_looks_at(card)}, {colour}, {preprocessing['depth']} bit")
+    if "region" in preprocessing:
+        from pictures.region import Region
+
+        region = Region.from_dict(preprocessing["region"])
+        other = "" if region.picture is None else "; pictures of another size are unreadable for it"
+        say(f"only the region {region}{other}")
     say(f"training: {training['epochs']} epochs, best {training['best_epoch']}; {training['stopped']}")
     say(f"threshold {row.threshold:.6g}: {card['certificate']}")
     say_findings(card)
@@ -210,6 +217,16 @@ def record(row: "ModelRow") -> dict[str, Any]:
         "model": row.name, "version": row.version, "state": str(row.state), "architecture": row.architecture,
         "false_alarms": row.false_alarms, "threshold": row.threshold, "created_at": row.created_at,
     }  # fmt: skip
+
+
+def _looks_at(card: dict[str, Any]) -> str:
+    """Size and tiles in plain words."""
+    network, size = card["network"], card["preprocessing"]["size"]
+    rows, columns = network.get("rows", 1), network.get("columns", 1)
+    if (rows, columns) == (1, 1):
+        return f"{size}x{size} pixels"
+    height, width = card["preprocessing"]["canvas"]
+    return f"{width}x{height} pixels in {rows} x {columns} overlapping tiles of {size}x{size}"
 
 
 def _tell_active(row: "ModelRow", as_json: bool) -> None:

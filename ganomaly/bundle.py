@@ -53,7 +53,7 @@ def write_bundle(
 ) -> str:  # fmt: skip
     """Write a bundle as the new folder `folder`, whole or not at all; returns the SHA-256 of its manifest.
 
-    `golden` (k, size, size, channels) uint8 or float32 in 0..255 are pictures that are scored now and
+    `golden` (k, height, width, channels) uint8 or float32 in 0..255 are pictures that are scored now and
     whenever the bundle is opened; `sheet` becomes synthetic.png. Raises BundleError where `folder` exists or cannot
     be written.
     """
@@ -162,9 +162,10 @@ def _arrays(files: SealedFiles, name: str) -> dict[str, np.ndarray]:
 def _detector(parts: Parts) -> "Detector":
     from ganomaly.config import Config
     from ganomaly.detector import Detector
+    from ganomaly.tiling import layout_of
 
     config = Config.from_dict(parts.network)
-    if parts.golden_pictures.shape[1:] != (config.size, config.size, config.channels):
+    if parts.golden_pictures.shape[1:] != (*layout_of(config).canvas, config.channels):
         raise BundleError("golden.npz holds pictures of another size than the network takes")
     try:
         return Detector.from_weights(config, parts.weights)

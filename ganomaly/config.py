@@ -9,6 +9,8 @@ SIZE_STEP = 16
 SIZES = {"paper": (32, 256, 64), "article": (32, 256, 64), "features": (128, 512, 256)}
 """Smallest, largest and usual size in pixels of each architecture."""
 SCORES = ("latent", "residual")
+MOST_TILES = 8
+"""Tiles that a picture is cut into, at most, in a row or in a column."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class Config:
 
     In the architecture "features" the picture of the networks is the standardised feature map of the backbone, and the
     latent is a map, too: `latent` channels at every place.
+
+    `rows` and `columns` are those of the overlapping tiles (`ganomaly.tiling`) that pictures are cut into; the networks
+    see a tile, of `size` pixels a side.
     """
 
     architecture: str
@@ -41,6 +46,8 @@ class Config:
     score: str = "latent"
     noise: float = 0.0
     steps: int = 800
+    rows: int = 1
+    columns: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -62,6 +69,7 @@ class Config:
             config.channels not in (1, 3) or not 0 <= config.noise <= 10 or not 1 <= config.steps <= 10**6
             or not 1 <= config.latent <= 4096 or not 1 <= config.width <= 1024
             or config.score_norm not in ("l1", "squares") or config.score not in SCORES
+            or not 1 <= config.rows <= MOST_TILES or not 1 <= config.columns <= MOST_TILES
         ):  # fmt: skip
             raise BundleError("network.json describes a network that this program does not have")
         return config

@@ -13,10 +13,13 @@ import tensorflow as tf
 from ganomaly.config import Config
 from ganomaly.gan import GANomaly
 from ganomaly.networks import build_decoder, build_encoder, seen_shape
+from ganomaly.tiling import PLACES, Watched, layout_of
 from ganomaly.view import VIEWING_BATCH, FeatureView, PixelView, view_for
 
 SCORING_BATCH = 32
 """Pictures in every call of the network. Larger gains little on a CPU, smaller costs much."""
+TILE_BATCHES = 4
+"""Batches of tiles that are cut at a time."""
 
 _PARTS = ("encoder", "decoder", "second_encoder")
 
@@ -26,7 +29,9 @@ class Scores:
     """Of n pictures: `raw` float64 (n,), the raw score; `parts` float64 (n,) each, what it may be: `latent`, the
     paper's score, and mean and maximum over places of the difference between picture and reconstruction, `contextual`
     and `residual`; `maps` float32 (n, height, width), that difference by place, or None: for every pixel in 0..2, or
-    with `features` for every 16 x 16 pixels, 1 on average over good pictures."""
+    with `features` for every 16 x 16 pixels, 1 on average over good pictures; 0 at places outside of the region.
+
+    Of a picture in tiles, `latent` is the largest of its tiles, `contextual` their mean, and the map theirs joined."""
 
     raw: np.ndarray
     parts: dict[str, np.ndarray]
@@ -47,8 +52,12 @@ class Detector:
         self.view = view or view_for(config)
         # Fewer at a time where every picture passes through large maps.
         self._batch = VIEWING_BATCH if config.architecture == "features" else SCORING_BATCH
-        shape = (self._batch, config.size, config.size, config.channels)
-        self._traced = tf.function(self._score_batch, input_signature=[tf.TensorSpec(shape, tf.float32)])
+        side = seen_shape(config)[0]
+        self._watched = Watched(layout_of(config), side)
+        self.picture_shape = (*layout_of(config).canvas, config.channels)
+        shapes = (self._batch, config.size, config.size, config.channels), (self._batch, side, side)
+        signature = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+        self._traced = tf.function(self._score_batch, input_signature=signature)
 
     @classmethod
     def from_model(cls, model: GANomaly, view: PixelView | FeatureView | None = None) -> "Detector":
@@ -62,6 +71,9 @@ class Detector:
     def from_weights(cls, config: Config, weights: Mapping[str, np.ndarray]) -> "Detector":
         """Raises ValueError where the arrays are not those of the network: names, shapes, finite float32."""
         detector = cls(config)
+        weights = dict(weights)
+        if PLACES in weights:
+            detector._watched = Watched(layout_of(config), seen_shape(config)[0], weights.pop(PLACES))
         expected = dict(detector._variables())
         if set(weights) != set(expected):
             raise ValueError("the names of the arrays are not those of the network")
@@ -75,8 +87,14 @@ class Detector:
         return detector
 
     def weights(self) -> dict[str, np.ndarray]:
-        """All weights and moving statistics, float32, by a name that says where they belong."""
-        return {name: np.asarray(variable.numpy(), np.float32) for name, variable in self._variables()}
+        """All weights and moving statistics, float32, by a name that says where they belong; and, where not all places
+        count, which do, bool."""
+        weights = {name: np.asarray(variable.numpy(), np.float32) for name, variable in self._variables()}
+        return weights | self._watched.arrays()
+
+    def look_at(self, mask: np.ndarray) -> None:
+        """From now on only what is inside `mask` counts: (height, width) bool, as large as the pictures."""
+        self._watched = self._watched.inside(mask)
 
     def _variables(self) -> list[tuple[str, tf.Variable]]:
         networks = [
@@ -87,13 +105,23 @@ class Detector:
         return [*networks, *self.view.variables.items()]
 
     def score(self, pictures: np.ndarray, *, maps: bool = True) -> Scores:
-        """Score (n, size, size, channels) pictures, uint8 or float32 in 0..255; any n, 0 included.
+        """Score (n, height, width, channels) pictures, uint8 or float32 in 0..255; any n, 0 included.
 
-        Raises ValueError for another shape.
+        Their shape is `picture_shape`: (size, size, channels), or larger where they are cut into tiles. Raises
+        ValueError for another one.
         """
+        if pictures.shape[1:] != self.picture_shape:
+            raise ValueError(f"pictures are {pictures.shape[1:]}, the network takes {self.picture_shape}")
+        if (self.config.rows, self.config.columns) == (1, 1):
+            return self._score_tiles(pictures, maps)
+        parts, joined = self._watched.score(
+            pictures, lambda tiles: self._score_tiles(tiles, maps), TILE_BATCHES * self._batch
+        )
+        return Scores(parts[self.config.score], parts, joined)
+
+    def _score_tiles(self, pictures: np.ndarray, maps: bool) -> Scores:
+        """Score (n, size, size, channels): whole pictures, or their tiles, one picture after the other."""
         shape = (self.config.size, self.config.size, self.config.channels)
-        if pictures.shape[1:] != shape:
-            raise ValueError(f"pictures are {pictures.shape[1:]}, the network takes {shape}")
         n = len(pictures)
         parts = {name: np.zeros(n) for name in ("latent", "contextual", "residual")}
         residual_maps = np.zeros((n, *seen_shape(self.config)[:2]), np.float32) if maps else None
@@ -102,25 +130,25 @@ class Detector:
             count = min(self._batch, n - start)
             batch[:count] = pictures[start : start + count]
             batch[count:] = 0
-            scored, by_place = self._traced(batch)
+            scored, by_place = self._traced(batch, self._watched.of_tiles(start, self._batch))
             for name, part in parts.items():
                 part[start : start + count] = scored[name][:count]
             if residual_maps is not None:
                 residual_maps[start : start + count] = by_place[:count]
         return Scores(parts[self.config.score], parts, residual_maps)
 
-    def _score_batch(self, pictures: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    def _score_batch(self, pictures: tf.Tensor, places: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         real = self.view.see(pictures)
         latent = self._networks["encoder"](real, training=False)
         fake = self._networks["decoder"](latent, training=False)
         difference = latent - self._networks["second_encoder"](fake, training=False)
         if self.config.architecture == "features":  # a map: the place where it is farthest off
-            distance = tf.reduce_max(tf.reduce_mean(tf.abs(difference), axis=3), axis=(1, 2))
+            distance = tf.reduce_max(tf.reduce_mean(tf.abs(difference), axis=3) * places, axis=(1, 2))
         elif self.config.score_norm == "squares":
             distance = tf.reduce_sum(tf.square(difference), axis=1)
         else:
             distance = tf.reduce_mean(tf.abs(difference), axis=1)
-        by_place = self.view.distance(real, fake)
+        by_place = self.view.distance(real, fake) * places  # 0 outside of the region
         parts = {
             "latent": distance,
             "contextual": tf.reduce_mean(by_place, axis=(1, 2)),

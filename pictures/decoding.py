@@ -39,7 +39,8 @@ class Decoded:
     """`pixels` is (height, width) or (height, width, 3), uint8, uint16 or float32; `full_scale` is the value of white.
 
     Only float32 pixels may be larger than that. `width` and `height` are of the picture before it is turned, but for
-    TIFF, where they are of the turned one; `note` says what a person should know, or is None.
+    TIFF, where they are of the turned one; `note` says what a person should know, or is None; `turned` is whether the
+    turn exchanged width and height.
     """
 
     pixels: np.ndarray
@@ -47,6 +48,12 @@ class Decoded:
     width: int
     height: int
     note: str | None
+    turned: bool = False
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height of the whole picture as a person sees it, however small it was decoded."""
+        return (self.height, self.width) if self.turned else (self.width, self.height)
 
 
 def read_bytes(
@@ -146,7 +153,8 @@ def _decode(data: bytes, max_pixels: int, target: int | None) -> Decoded:
             # After loading: Pillow turns a TIFF while it loads it, and from then on says 1.
             orientation = picture.getexif().get(ORIENTATION, 1)
         note = "; ".join(text for text in (pages, scaled) if text) or None
-        return Decoded(_turned(pixels, orientation), full_scale, width, height, note)
+        turned = orientation in (5, 6, 7, 8)
+        return Decoded(_turned(pixels, orientation), full_scale, width, height, note, turned)
 
 
 def _pages(picture: Image.Image) -> str | None:

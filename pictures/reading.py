@@ -7,7 +7,7 @@ from PIL import Image
 
 from oddlot.errors import UnreadablePicture
 from pictures.decoding import Decoded, decode, read_bytes
-from pictures.preprocessing import Preprocessing
+from pictures.preprocessing import OUTSIDE, Preprocessing, cut_out
 
 # Triangle filter with its support widened to the reduction: antialiased, no overshoot. Part of every model.
 FILTER = Image.Resampling.BILINEAR
@@ -15,8 +15,9 @@ FILTER = Image.Resampling.BILINEAR
 
 @dataclass(frozen=True)
 class Picture:
-    """`pixels` is (size, size, channels), uint8 or float32 in 0..255; `sha256` is of the file's bytes; `width` and
-    `height` are those of the file's header; `note` says what a person should know, or is None."""
+    """`pixels` is (height, width, channels) as the preprocessing says, uint8 or float32 in 0..255; `sha256` is of the
+    file's bytes; `width` and `height` are those of the file's header; `note` says what a person should know, or is
+    None."""
 
     pixels: np.ndarray
     sha256: str
@@ -35,16 +36,27 @@ def read_picture(
     """
     data, sha256 = read_bytes(path, max_file_bytes=max_file_bytes, root=root, expected=expected)
     try:
-        decoded = decode(data, max_pixels=max_pixels, target=preprocessing.size)
+        decoded = decode(data, max_pixels=max_pixels, target=preprocessing.whole_side)
+        pixels = preprocess(decoded, preprocessing)
     except UnreadablePicture as reason:
         raise UnreadablePicture(str(reason), sha256) from None
-    return Picture(preprocess(decoded, preprocessing), sha256, decoded.note, decoded.width, decoded.height)
+    return Picture(pixels, sha256, decoded.note, decoded.width, decoded.height)
 
 
 def preprocess(decoded: Decoded, preprocessing: Preprocessing) -> np.ndarray:
-    """(size, size, channels), uint8 where the preprocessing's depth is 8, else float32 in 0..255."""
-    side = (preprocessing.size, preprocessing.size)
-    pixels = decoded.pixels
+    """(height, width, channels), uint8 where the preprocessing's depth is 8, else float32 in 0..255.
+
+    Raises UnreadablePicture where the region does not fit the picture.
+    """
+    pixels = _resized(decoded, preprocessing)
+    mask = preprocessing.mask
+    return pixels if mask is None else np.where(mask[:, :, np.newaxis], pixels, pixels.dtype.type(OUTSIDE))
+
+
+def _resized(decoded: Decoded, preprocessing: Preprocessing) -> np.ndarray:
+    height, width, _ = preprocessing.shape
+    side = (width, height)
+    pixels = cut_out(decoded, preprocessing.region)
     plain = decoded.full_scale == 255.0 and preprocessing.window == (0.0, 1.0)
     if plain and preprocessing.depth == 8:
         picture = Image.fromarray(pixels)

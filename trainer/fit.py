@@ -16,7 +16,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
 from sqlalchemy import Engine
 
 import oddlot
@@ -26,13 +25,14 @@ from oddlot.errors import OddlotError, TrainingError
 from oddlot.settings import Settings
 from oddlot.words import ModelState
 from pictures.listing import FoundFile
-from pictures.preprocessing import Preprocessing, choose_preprocessing
 from trainer import quality
 from trainer.grouping import check_group, join_groups, name_groups
 from trainer.honesty import measure
+from trainer.look import Look, check_look, choose_look
 from trainer.near_duplicates import Pair, near_duplicates
 from trainer.sessions import warn_of_sessions
 from trainer.splitting import Split, split
+from trainer.tiles import MOST_TO_JUDGE, MOST_TO_LEARN, choose_tiles
 from trainer.training_set import TrainingSet, check_usable, find_good_pictures, read_pictures
 from trainer.trivial import Trivial
 
@@ -63,6 +63,8 @@ class FitOptions:
     seed: int = 0
     group: str | None = None
     force: bool = False
+    roi: str | None = None
+    tiles: str | None = None
 
 
 @dataclass
@@ -116,6 +118,7 @@ def check_options(options: FitOptions) -> None:
 
     check_name(options.name)
     config_for(options.architecture, options.size, 1, options.score)
+    check_look(options.roi, options.tiles)
     if options.false_alarms is not None and not 0 < options.false_alarms < 1:
         raise TrainingError(f"--false-alarms must lie between 0 and 1, not {options.false_alarms:g}")
     if options.epochs is not None and options.epochs < 1:
@@ -145,24 +148,19 @@ def fit(
     split(len(files), options.false_alarms, options.seed, names)  # refuse a rate or groups before the pictures are read
     if options.defects_dir is not None:
         quality.check_folder(Path(options.defects_dir))  # and not after an hour of training
-    from ganomaly.config import config_for
-
     with _scratch(settings, options) as scratch:
         progress.say(f"reading {len(files)} pictures from {folder}")
-        preprocessing = choose_preprocessing(
-            [file.path for file in files], config_for(options.architecture, options.size, 1).size,
-            max_pixels=settings.max_pixels, max_file_bytes=settings.max_file_bytes,
-        )  # fmt: skip
+        look = choose_look([file.path for file in files], options, settings, progress.say)
         good = read_pictures(
-            files, folder, preprocessing, settings, scratch / "pictures.npy",
+            files, folder, look.preprocessing, settings, scratch / "pictures.npy",
             threads=threads, on_read=progress.reading,
         )  # fmt: skip
         check_usable(good, folder)
-        return _fit_on(engine, settings, options, preprocessing, good, scratch, threads, progress)
+        return _fit_on(engine, settings, options, look, good, scratch, threads, progress)
 
 
 def _fit_on(
-    engine: Engine, settings: Settings, options: FitOptions, preprocessing: Preprocessing, good: TrainingSet,
+    engine: Engine, settings: Settings, options: FitOptions, look: Look, good: TrainingSet,
     scratch: Path, threads: int, progress: Progress,
 ) -> FitReport:  # fmt: skip
     """Everything after the pictures are read: train, calibrate, write the bundle, register the model."""
@@ -171,30 +169,42 @@ def _fit_on(
     set_threads(threads)
     from ganomaly.bundle import write_bundle
     from ganomaly.calibration import Calibration
-    from ganomaly.config import config_for
     from ganomaly.heat import MAP_SCALE, map_scale
     from ganomaly.training import train
 
+    preprocessing, config = look.preprocessing, look.config
     names = _group_names(good.files, options)
     copies = near_duplicates(good.pixels, good.hashes)
     parts = split(len(good.hashes), options.false_alarms, options.seed, join_groups(names, copies, len(good.hashes)))
-    config = config_for(options.architecture, options.size, preprocessing.channels, options.score)
     progress.say(
-        f"training on {len(parts.train)} pictures of {config.size}x{config.size}, "
+        f"training on {len(parts.train)} pictures of {look.layout.canvas[1]}x{look.layout.canvas[0]}, "
         f"{'colour' if preprocessing.channels == 3 else 'gray'}; {len(parts.validation)} validate, "
         f"{len(parts.calibration)} calibrate"
     )
+    learnt, judged = (
+        choose_tiles(
+            good.pixels, chosen, look.layout, preprocessing.mask, most=most, seed=options.seed,
+            store=scratch / f"tiles-{most}.npy",
+        )
+        for chosen, most in ((parts.train, MOST_TO_LEARN), (parts.validation, MOST_TO_JUDGE))
+    )  # fmt: skip
+    tiled = look.layout.rows * look.layout.columns > 1
+    if tiled:
+        progress.say(f"learning from {len(learnt)} tiles of them")
     trained = train(
-        good.pixels[parts.train], good.pixels[parts.validation], config,
+        learnt, judged, config,
         seed=options.seed, epochs=options.epochs, minutes=options.minutes, checkpoint=scratch / CHECKPOINT,
         fingerprint=f"{good.fingerprint} {json.dumps(config.to_dict(), sort_keys=True)} {options.seed} "
-        f"{parts.fingerprint}",
+        f"{parts.fingerprint} {json.dumps(preprocessing.to_dict(), sort_keys=True)}",
         on_epoch=progress.epoch,
     )  # fmt: skip
-    held_out = good.pixels[parts.calibration]
-    scores = trained.detector.score(held_out, maps=False)
+    if preprocessing.mask is not None:
+        trained.detector.look_at(preprocessing.mask)
+    scores = quality.scores_of(trained.detector, good.pixels, parts.calibration, preprocessing)
     calibration = Calibration.fit(scores.raw, options.false_alarms)
-    card = _card(options, config.to_dict(), preprocessing.to_dict(), good, parts, trained, calibration.certificate())
+    card = _card(options, look, good, parts, trained, calibration.certificate())
+    if tiled:
+        card["pictures"]["tiles"] = len(learnt)
     card[MAP_SCALE] = map_scale(scores.parts["residual"], calibration.false_alarms)
     folder = Path(options.good_dir).expanduser()
     card["near_duplicates"] = _describe_copies(good, folder, copies)
@@ -204,7 +214,7 @@ def _fit_on(
     progress.say("measuring on synthetic defects what it sees")
     honesty = measure(
         lambda pictures: trained.detector.score(pictures, maps=False).raw, calibration.flagged,
-        Trivial.fit(good.pixels, parts.train), held_out, scores.raw, seed=options.seed,
+        Trivial.fit(good.pixels, parts.train), good.pixels[parts.calibration], scores.raw, seed=options.seed,
     )  # fmt: skip
     card["honesty"] = honesty.record
     if options.defects_dir is not None:
@@ -214,8 +224,8 @@ def _fit_on(
     uri = f"{options.name}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(3).hex()}"
     sha256 = write_bundle(
         settings.model_store / uri, detector=trained.detector, calibration=calibration,
-        preprocessing=preprocessing.to_dict(), card=card, golden=np.asarray(held_out[:GOLDEN_PICTURES]),
-        sheet=honesty.sheet,
+        preprocessing=preprocessing.to_dict(), card=card, sheet=honesty.sheet,
+        golden=good.pixels[parts.calibration[: preprocessing.at_once(GOLDEN_PICTURES)]],
     )  # fmt: skip
     model = models.register_model(
         engine, name=options.name, bundle_uri=uri, bundle_sha256=sha256, architecture=options.architecture,
@@ -268,18 +278,18 @@ def _describe_copies(good: TrainingSet, folder: Path, copies: list[Pair]) -> dic
 
 
 def _card(
-    options: FitOptions, network: dict[str, Any], preprocessing: dict[str, Any], good: TrainingSet, parts: Split,
-    trained: "Trained", certificate: str,
+    options: FitOptions, look: Look, good: TrainingSet, parts: Split, trained: "Trained", certificate: str
 ) -> dict[str, Any]:  # fmt: skip
     return {
         "name": options.name,
         "fitted_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "options": asdict(options),
-        "network": network,
-        "preprocessing": preprocessing,
+        "network": look.config.to_dict(),
+        "preprocessing": look.preprocessing.to_dict(),
         "pictures": {
             "usable": len(good.hashes),
             "refused": len(good.refused),
+            "size": list(look.usual or ()),
             "training": len(parts.train),
             "validation": len(parts.validation),
             "calibration": len(parts.calibration),

@@ -13,7 +13,10 @@ from pictures.reading import read_picture
 
 if TYPE_CHECKING:
     from ganomaly.calibration import Calibration
-    from ganomaly.detector import Detector
+    from ganomaly.detector import Detector, Scores
+
+CHUNK = 256
+"""Pictures that are scored at a time, at most."""
 
 
 def check_folder(folder: Path) -> None:
@@ -45,7 +48,7 @@ def recall_on_defects(
         except UnreadablePicture:
             continue
         chunk.append(picture.pixels)
-        if len(chunk) == 256:
+        if len(chunk) == preprocessing.at_once(CHUNK):
             raw.append(detector.score(np.stack(chunk), maps=False).raw)
             chunk = []
     if chunk:
@@ -82,3 +85,15 @@ def best_f1(good: np.ndarray, odd: np.ndarray) -> dict[str, float]:
         "recall": float(found[best] / len(odd)),
         "false_alarms": float(alarms[best] / len(good)),
     }
+
+
+def scores_of(detector: "Detector", pixels: np.ndarray, pictures: np.ndarray, preprocessing: Preprocessing) -> "Scores":
+    """Scores of the pictures with these numbers of the mapped array `pixels`, some of them in memory at a time."""
+    from ganomaly.detector import Scores
+
+    step = preprocessing.at_once(CHUNK)
+    parts = [pictures[i : i + step] for i in range(0, len(pictures), step)]
+    scored = [detector.score(pixels[part], maps=False) for part in parts]
+    names = scored[0].parts
+    joined = {name: np.concatenate([scores.parts[name] for scores in scored]) for name in names}
+    return Scores(np.concatenate([scores.raw for scores in scored]), joined, None)

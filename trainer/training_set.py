@@ -25,7 +25,7 @@ FEWEST_PICTURES = 20
 class TrainingSet:
     """Decoded good pictures.
 
-    `pixels` is (n, size, size, channels), uint8 or float32 in 0..255, mapped from disk; `fingerprint` is a SHA-256
+    `pixels` is (n, height, width, channels), uint8 or float32 in 0..255, mapped from disk; `fingerprint` is a SHA-256
     over the hashes of the files, independent of their names; `refused` holds path and reason of what was not read;
     `files` are those of the n pictures as they were listed.
     """
@@ -68,7 +68,7 @@ def read_pictures(
         except UnreadablePicture as reason:
             return reason
 
-    shape = (len(files), preprocessing.size, preprocessing.size, preprocessing.channels)
+    shape = (len(files), *preprocessing.shape)
     dtype = np.uint8 if preprocessing.depth == 8 else np.float32
     pixels = open_memmap(store, mode="w+", dtype=dtype, shape=shape)
     hashes: list[str] = []

@@ -133,6 +133,8 @@ def _inspect_items(
     """
     from ganomaly.detector import SCORING_BATCH
 
+    together = model.preprocessing.at_once(SCORING_BATCH)
+
     def read(item: batches.ItemRow) -> Picture | UnreadablePicture:
         try:
             return read_picture(
@@ -144,7 +146,7 @@ def _inspect_items(
 
     maps = MapWriter(settings.map_store, claim.job_id)
     ready: list[tuple[batches.ItemRow, Picture]] = []
-    with contextlib.closing(_read_ahead(read, claim.items, SCORING_BATCH)) as pictures:
+    with contextlib.closing(_read_ahead(read, claim.items, together)) as pictures:
         for item, read_result in pictures:
             if lost.is_set():
                 raise LateResult(f"batch {claim.number} of job {claim.job_id} is held by somebody else now")
@@ -157,7 +159,7 @@ def _inspect_items(
                 )
             else:
                 ready.append((item, read_result))
-            if len(ready) == SCORING_BATCH:
+            if len(ready) == together:
                 yield from _score(model.bundle, ready, maps)
                 ready = []
     if ready:

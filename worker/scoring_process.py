@@ -81,8 +81,7 @@ def _load(path: Path, sha256: str) -> Model:
     set_threads(threads)
     bundle = open_bundle(path, sha256)
     preprocessing = Preprocessing.from_dict(bundle.preprocessing)
-    taken = bundle.detector.config
-    if (preprocessing.size, preprocessing.channels) != (taken.size, taken.channels):
+    if preprocessing.shape != bundle.detector.picture_shape:
         raise BundleError(
             f"the bundle {path} is refused: preprocessing.json makes other pictures than its network takes"
         )

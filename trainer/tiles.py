@@ -1,0 +1,37 @@
+"""Tiles to learn from: of many large pictures a part is enough, and all of them would not fit into memory."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from ganomaly.tiling import Layout, Watched
+
+MOST_TO_LEARN, MOST_TO_JUDGE = 4000, 1000
+"""Tiles that are learnt from, and that validate. With `features` the maps of all of them stand in memory: 115 KB each
+at 256 pixels."""
+
+
+def choose_tiles(
+    pixels: np.ndarray, pictures: np.ndarray, layout: Layout, mask: np.ndarray | None, *, most: int, seed: int,
+    store: Path,
+) -> np.ndarray:  # fmt: skip
+    """Tiles (n, size, size, channels) of the pictures with these numbers: all, or `most` of them, which follow from
+    the seed; in the array file `store`, mapped.
+
+    `pixels` is (all pictures, height, width, channels); tiles without a pixel inside of `mask` (height, width) bool
+    are left out. A layout of one tile gives the pictures themselves, in memory.
+    """
+    if (layout.rows, layout.columns) == (1, 1):
+        return pixels[pictures]
+    kept = Watched(layout, layout.size, mask).kept
+    corners = layout.corners()
+    count = len(pictures) * len(kept)
+    chosen = np.sort(np.random.default_rng([seed, 3]).permutation(count)[:most])
+    size = layout.size
+    tiles = open_memmap(store, mode="w+", dtype=pixels.dtype, shape=(len(chosen), size, size, pixels.shape[3]))
+    for place, number in enumerate(chosen):
+        top, left = corners[kept[number % len(kept)]]
+        tiles[place] = pixels[pictures[number // len(kept)], top : top + size, left : left + size]
+    tiles.flush()
+    return tiles
