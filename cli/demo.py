@@ -25,7 +25,6 @@ GOOD = 400
 TONIGHT_GOOD = 80
 DEFECTS = 20
 SIZE = 128
-EPOCHS = 40
 FALSE_ALARMS = 0.05
 
 
@@ -55,9 +54,9 @@ def demo(
     session = open_session()
     good = folder / "train" / "good"
     fit = FitOptions(
-        name=MODEL, good_dir=str(good), size=SIZE, epochs=EPOCHS, false_alarms=FALSE_ALARMS
+        name=MODEL, good_dir=str(good), size=SIZE, false_alarms=FALSE_ALARMS
     )  # fmt: skip
-    say(f"\n2. oddlot fit {MODEL} {_short(good)} --size {SIZE} --epochs {EPOCHS} --false-alarms {FALSE_ALARMS}")
+    say(f"\n2. oddlot fit {MODEL} {_short(good)} --size {SIZE} --false-alarms {FALSE_ALARMS}")
     show_report(run_fit(session, fit))
     say(f"\n3. oddlot inspect {MODEL} {_short(folder / 'tonight')}")
     row = run_inspection(session, Submission(model=MODEL, folder=folder / "tonight", line="demo"))

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from db.items import ItemDetail
     from worker.explaining import Explanation
 
+_FINE = 10_000
+
 
 def register(app: typer.Typer) -> None:
     app.command("explain", epilog="Example: oddlot explain 17 -o odd.png")(explain)
@@ -97,14 +99,15 @@ def _peak(found: "Explanation") -> dict[str, Any] | None:
     from pictures.heatmap import peak, place_box
 
     row, column = peak(found.heat)
-    share = place_box(row, column, found.heat.shape, 1, 1).center
+    # In shares of a picture that is large enough for whole pixels to be exact shares.
+    share = [v / _FINE for v in place_box(row, column, found.heat.shape, _FINE, _FINE, found.region).center]
     values: dict[str, Any] = {
         "heat": float(found.heat[row, column]), "share_x": share[0], "share_y": share[1],
         "x": None, "y": None, "width": None, "height": None,
     }  # fmt: skip
     if found.picture is not None:
         height, width = found.picture.shape[:2]
-        box = place_box(row, column, found.heat.shape, width, height)
+        box = place_box(row, column, found.heat.shape, width, height, found.region)
         values |= {"x": box.center[0], "y": box.center[1]}
         values |= {"width": box.right - box.left, "height": box.bottom - box.top}
     return values
@@ -117,7 +120,7 @@ def _write_sheet(detail: "ItemDetail", found: "Explanation", output: Path) -> No
     decision = "flagged" if detail.flagged else "not flagged"
     caption = f"item {detail.item_id}: {decision}, score {detail.score:.4f}, p-value {detail.p_value:.4g}"
     try:
-        draw_sheet(found.picture, found.heat, caption).save(output, "PNG")
+        draw_sheet(found.picture, found.heat, caption, found.region).save(output, "PNG")
     except OSError as error:
         raise OddlotError(f"{output} cannot be written: {error.strerror or error}") from error
 

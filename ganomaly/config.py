@@ -8,6 +8,7 @@ from oddlot.errors import BundleError, TrainingError
 SIZE_STEP = 16
 SIZES = {"paper": (32, 256, 64), "article": (32, 256, 64), "features": (128, 512, 256)}
 """Smallest, largest and usual size in pixels of each architecture."""
+MOST_REMEMBERED = 65_536
 SCORES = ("latent", "residual")
 MOST_TILES = 8
 """Tiles that a picture is cut into, at most, in a row or in a column."""
@@ -25,7 +26,7 @@ class Config:
     not just copied through; `steps` the updates after which training ends where nobody says otherwise.
 
     In the architecture "features" the picture of the networks is the standardised feature map of the backbone, and the
-    latent is a map, too: `latent` channels at every place.
+    latent is a map, too: `latent` channels at every place. The decoder has a memory of `memory` places.
 
     `rows` and `columns` are those of the overlapping tiles (`ganomaly.tiling`) that pictures are cut into; the networks
     see a tile, of `size` pixels a side.
@@ -46,6 +47,7 @@ class Config:
     score: str = "latent"
     noise: float = 0.0
     steps: int = 800
+    memory: int = 0
     rows: int = 1
     columns: int = 1
 
@@ -68,6 +70,7 @@ class Config:
         if (
             config.channels not in (1, 3) or not 0 <= config.noise <= 10 or not 1 <= config.steps <= 10**6
             or not 1 <= config.latent <= 4096 or not 1 <= config.width <= 1024
+            or not 0 <= config.memory <= MOST_REMEMBERED or (config.architecture == "features") != (config.memory > 0)
             or config.score_norm not in ("l1", "squares") or config.score not in SCORES
             or not 1 <= config.rows <= MOST_TILES or not 1 <= config.columns <= MOST_TILES
         ):  # fmt: skip
@@ -97,8 +100,9 @@ def features(size: int, channels: int) -> Config:
     """GANomaly on the features of a frozen backbone (docs/detector.md)."""
     return Config(
         architecture="features", size=size, channels=channels, latent=64, width=256,
-        weight_adversarial=1.0, weight_contextual=5.0, weight_encoder=1.0,
-        learning_rate=1e-3, beta_1=0.5, batch_size=16, score_norm="l1", score="residual", noise=1.0, steps=1500,
+        weight_adversarial=1.0, weight_contextual=5.0, weight_encoder=0.1,
+        learning_rate=1e-4, beta_1=0.5, batch_size=8, score_norm="l1", score="residual", noise=0.5, steps=300,
+        memory=12000,
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 `paper`: the pyramid of the authors' own code (after DCGAN, Radford et al. 2015): 4x4 convolutions that halve the
 side and double the filters until 4x4 is left, batch normalisation, leaky ReLU 0.2; the decoder mirrors it.
 `article`: 3x3 convolutions over three halvings and global average pooling, as in the article's Keras code.
-`features`: convolutions on a feature map, none of which changes its sides.
+`features`: each place of a feature map by itself; the encoder is linear, the decoder a memory (`ganomaly.memory`).
 
 All are channels-last. Pictures are (n, size, size, channels) in [-1, 1] and latents (n, latent), but for `features`:
 there maps (n, side, side, 112), standardised, and latents (n, side, side, latent).
@@ -14,6 +14,7 @@ from keras import layers, ops
 
 from ganomaly.backbone import BACKBONE_CHANNELS, BACKBONE_STRIDE
 from ganomaly.config import Config
+from ganomaly.memory import Memory
 
 # Momentum 0.9 here is what other libraries call 0.1; epsilon as the authors have it. The article's code has Keras's
 # 0.99, with which the statistics of a short training belong to networks of long ago: its scores are useless then.
@@ -36,7 +37,7 @@ def build_encoder(config: Config, seed: int, name: str) -> keras.Model:
     picture = keras.Input(seen_shape(config))
     weights = _Weights(seed)
     if config.architecture == "features":
-        latent = layers.Conv2D(config.latent, 1, **weights.dense())(_map_features(picture, config, weights))
+        latent = layers.Conv2D(config.latent, 1, use_bias=False, **weights.dense())(picture)
         return keras.Model(picture, latent, name=name)
     if config.architecture == "article":
         features = _article_features(picture, weights)
@@ -53,10 +54,7 @@ def build_decoder(config: Config, seed: int, name: str) -> keras.Model:
     if config.architecture == "features":
         side, _, channels = seen_shape(config)
         latent = keras.Input((side, side, config.latent))
-        x = layers.Conv2D(config.width, 3, padding="same", **weights.dense())(latent)
-        x = layers.Conv2D(config.width, 1, **weights.dense())(layers.LeakyReLU(_LEAK)(x))
-        x = layers.Conv2D(channels, 1, **weights.dense())(layers.LeakyReLU(_LEAK)(x))
-        return keras.Model(latent, x, name=name)
+        return keras.Model(latent, Memory(config.memory, config.latent, channels)(latent), name=name)
     latent = keras.Input((config.latent,))
     if config.architecture == "article":
         return keras.Model(latent, _article_decoder(latent, config, weights), name=name)
@@ -102,8 +100,9 @@ def seen_shape(config: Config) -> tuple[int, int, int]:
 
 
 def _map_features(x: keras.KerasTensor, config: Config, weights: "_Weights") -> keras.KerasTensor:
-    x = layers.LeakyReLU(_LEAK)(layers.Conv2D(config.width, 1, **weights.dense())(x))
-    return layers.LeakyReLU(_LEAK)(layers.Conv2D(config.width, 3, padding="same", **weights.dense())(x))
+    for _ in range(2):
+        x = layers.LeakyReLU(_LEAK)(layers.Conv2D(config.width, 1, **weights.dense())(x))
+    return x
 
 
 def _pyramid_features(x: keras.KerasTensor, config: Config, weights: "_Weights") -> keras.KerasTensor:

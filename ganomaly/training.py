@@ -3,21 +3,25 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from ganomaly.backbone import BACKBONE_STRIDE
 from ganomaly.checkpoint import load_checkpoint, save_checkpoint
 from ganomaly.config import Config
 from ganomaly.detector import Detector
 from ganomaly.gan import GANomaly
+from ganomaly.memory import begin
 from ganomaly.view import FeatureView, view_for
 from oddlot.errors import TrainingError
 
 EPOCHS_AT_LEAST, EPOCHS_AT_MOST = 15, 200
+HARDNESS = 10
+"""Power of its mean absolute difference with which a place is drawn."""
 PATIENCE_SHARE = 0.25
 """Share of all updates without a better validation loss after which training stops early."""
 
@@ -54,13 +58,16 @@ def train(
     TrainingError where a loss stops being a number.
     """
     keras.utils.set_random_seed(seed)
+    config = _remembering(config, len(pictures))
     model = GANomaly(config, seed)
     view = view_for(config)
     if isinstance(view, FeatureView):  # frozen: seen once, for all epochs
         pictures, validation = view.fit_standard(pictures), view.see_all(validation)
+        begin(model, pictures, validation, seed)
     batch = min(config.batch_size, max(4, len(pictures) // 8))
     steps = math.ceil(len(pictures) / batch)
-    total = epochs or min(EPOCHS_AT_MOST, max(EPOCHS_AT_LEAST, math.ceil(config.steps / steps)))
+    at_least = EPOCHS_AT_LEAST if config.memory == 0 else 1
+    total = epochs or min(EPOCHS_AT_MOST, max(at_least, math.ceil(config.steps / steps)))
     patience = max(5, math.ceil(PATIENCE_SHARE * config.steps / steps))
     state = _State(model)
     if checkpoint is not None:
@@ -78,7 +85,11 @@ def train(
             stopped = f"{minutes:g} minutes are over"
             break
         began = time.monotonic()
-        losses = _mean_losses(step, _shuffled(pictures, batch, seed, epoch))
+        if isinstance(view, FeatureView):
+            shown = _hard_places(model, pictures, batch, seed, epoch)
+        else:
+            shown = _shuffled(pictures, batch, seed, epoch)
+        losses = _mean_losses(step, shown)
         judged = _mean_losses(judge, _in_order(validation, batch))
         losses |= {f"val_{name}": value for name, value in judged.items()}
         if not all(math.isfinite(value) for value in losses.values()):
@@ -96,6 +107,26 @@ def train(
 
 def _judgement(losses: dict[str, float], config: Config) -> float:
     return config.weight_contextual * losses["val_contextual"] + config.weight_encoder * losses["val_encoder"]
+
+
+def _remembering(config: Config, pictures: int) -> Config:
+    """With a memory of at most half of all places: the rest is to be learnt from."""
+    places = pictures * (config.size // BACKBONE_STRIDE) ** 2
+    return replace(config, memory=min(config.memory, places // 2)) if config.memory else config
+
+
+def _hard_places(model: GANomaly, maps: np.ndarray, batch: int, seed: int, epoch: int) -> Iterator[tf.Tensor]:
+    """As many places as the maps (n, side, side, channels) have, drawn with a chance that grows with how badly each is
+    given back now, and put together as maps. The score of a picture is its worst place: what matters is that no good
+    place is bad (after Shrivastava et al.: Online Hard Example Mining, CVPR 2016)."""
+    residual = tf.function(lambda x: tf.reduce_mean(tf.abs(x - model(x)[1]), axis=3), reduce_retracing=True)
+    badness = np.concatenate([residual(x).numpy().ravel() for x in _in_order(maps, batch)]).astype(np.float64)
+    chance = np.cumsum((badness / max(badness.max(), 1e-12)) ** HARDNESS + 1e-6)
+    places, shape = maps.reshape(-1, maps.shape[-1]), (batch, *maps.shape[1:])
+    rng = np.random.default_rng([seed, 2, epoch])
+    for _ in range(math.ceil(len(maps) / batch)):
+        drawn = np.searchsorted(chance, rng.random(math.prod(shape[:3])) * chance[-1], side="right")
+        yield tf.convert_to_tensor(places[np.minimum(drawn, len(places) - 1)].reshape(shape))
 
 
 def _shuffled(pictures: np.ndarray, batch: int, seed: int, epoch: int) -> Iterator[tf.Tensor]:

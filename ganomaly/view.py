@@ -13,9 +13,8 @@ from ganomaly.gan import to_network
 
 VIEWING_BATCH = 8
 """Pictures in every call of the backbone: its first maps are large."""
-SHRINKAGE = 0.1
-"""Part of the residuals' covariance that is replaced by the same variance in all directions."""
 _LEAST_DEVIATION = 1e-3
+_LEAST_USUAL = 1e-6
 
 
 class PixelView:
@@ -33,10 +32,7 @@ class PixelView:
 
 
 class FeatureView:
-    """Standardised features, and the distance of Mahalanobis between them and the expected ones.
-
-    Its numbers are the residuals' own: mean and covariance over all places of good pictures that were not trained on.
-    """
+    """Standardised features, and how far they are from the expected ones beside what is usual for good pictures."""
 
     def __init__(self, config: Config) -> None:
         self._gray = config.channels == 1
@@ -45,19 +41,15 @@ class FeatureView:
         self.variables = {
             "features/mean": tf.Variable(zeros, trainable=False),
             "features/deviation": tf.Variable(zeros + 1, trainable=False),
-            "residual/mean": tf.Variable(zeros, trainable=False),
-            "residual/whitening": tf.Variable(np.eye(BACKBONE_CHANNELS, dtype=np.float32), trainable=False),
+            "residual/usual": tf.Variable(np.float32(1), trainable=False),
         }
 
     def see(self, pictures: tf.Tensor) -> tf.Tensor:
         return (self._features(pictures) - self.variables["features/mean"]) / self.variables["features/deviation"]
 
     def distance(self, seen: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
-        """(n, height, width): mean squared whitened residual, 1 on average over places of good pictures."""
-        # A convolution, because it gives a place the same numbers anywhere; a matrix product of all places may not.
-        kernel = self.variables["residual/whitening"][tf.newaxis, tf.newaxis]
-        whitened = tf.nn.conv2d(seen - expected - self.variables["residual/mean"], kernel, 1, "VALID")
-        return tf.reduce_mean(tf.square(whitened), axis=3)
+        """(n, height, width): mean squared residual, 1 on average over places of good pictures."""
+        return tf.reduce_mean(tf.square(seen - expected), axis=3) / self.variables["residual/usual"]
 
     def fit_standard(self, pictures: np.ndarray) -> np.ndarray:
         """Take mean and deviation from training pictures (n, size, size, channels); returns what is seen of them."""
@@ -73,14 +65,9 @@ class FeatureView:
         return self._all(self.see, pictures)
 
     def fit_residual(self, residual: np.ndarray) -> None:
-        """Take mean and shrunk covariance of residuals (n, side, side, 112) of good pictures (after Ledoit, Wolf 2004,
-        with a fixed shrinkage)."""
-        places = residual.reshape(-1, BACKBONE_CHANNELS).astype(np.float64)
-        covariance = np.cov(places, rowvar=False)
-        spherical = np.trace(covariance) / BACKBONE_CHANNELS * np.eye(BACKBONE_CHANNELS)
-        values, vectors = np.linalg.eigh((1 - SHRINKAGE) * covariance + SHRINKAGE * spherical)
-        self.variables["residual/mean"].assign(places.mean(axis=0))
-        self.variables["residual/whitening"].assign(vectors / np.sqrt(np.maximum(values, 1e-12)))
+        """Take what is usual from residuals (n, side, side, 112) of good pictures that were not trained on."""
+        usual = np.square(residual, dtype=np.float64).mean()
+        self.variables["residual/usual"].assign(max(usual, _LEAST_USUAL))
 
     def _features(self, pictures: tf.Tensor) -> tf.Tensor:
         pictures = tf.cast(pictures, tf.float32)

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from pictures.region import Region
+
 Heat = NDArray[np.float64]
 
 LEVELS = 65536
@@ -69,17 +71,20 @@ def colours(heat: Heat) -> NDArray[np.uint8]:
     return np.rint(np.where(heat[..., np.newaxis] > THRESHOLD, above, below)).astype(np.uint8)
 
 
-def covered(width: int, height: int) -> Box:
-    """The part of the upright picture that a map covers: all of it, because a model sees all of it, squeezed.
+def covered(width: int, height: int, region: Region | None = None) -> Box:
+    """The part of the upright picture that a map covers: all of it, squeezed, or the model's region.
 
     The one place that knows this: overlay and peak both ask here.
     """
-    return Box(0.0, 0.0, float(width), float(height))
+    left, top, right, bottom = (0, 0, width, height) if region is None else region.box(width, height)
+    return Box(float(left), float(top), float(right), float(bottom))
 
 
-def place_box(row: int, column: int, shape: tuple[int, ...], width: int, height: int) -> Box:
+def place_box(
+    row: int, column: int, shape: tuple[int, ...], width: int, height: int, region: Region | None = None
+) -> Box:
     """Where in the upright picture of that size the place (row, column) of a map of that shape is."""
-    whole = covered(width, height)
+    whole = covered(width, height, region)
     step_x, step_y = (whole.right - whole.left) / shape[1], (whole.bottom - whole.top) / shape[0]
     left, top = whole.left + column * step_x, whole.top + row * step_y
     return Box(left, top, left + step_x, top + step_y)

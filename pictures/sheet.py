@@ -6,6 +6,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from pictures.decoding import Decoded
 from pictures.heatmap import COLD, HOTTEST, THRESHOLD, Box, Heat, colours, covered, peak, place_box
+from pictures.region import Region
 
 PANEL = 640
 """Longer side of each of the two pictures, in pixels; small pictures are enlarged to it, large ones reduced."""
@@ -30,15 +31,16 @@ def as_seen(decoded: Decoded, window: tuple[float, float] = (0.0, 1.0)) -> Pixel
     return np.asarray(Image.fromarray(pixels).convert("RGB"))
 
 
-def draw_sheet(picture: Pixels | None, heat: Heat, caption: str) -> Image.Image:
+def draw_sheet(picture: Pixels | None, heat: Heat, caption: str, region: Region | None = None) -> Image.Image:
     """Left (or above) `picture` (height, width, 3), right (or below) the same under the colours of `heat`, its hottest
-    place ringed; then `caption` and the scale of the colours. Without a picture the heat stands alone, on gray."""
+    place ringed; then `caption` and the scale of the colours. The heat covers `region`, None for
+    all of it. Without a picture the heat stands alone, on gray."""
     height, width = picture.shape[:2] if picture is not None else heat.shape
     above = picture is not None and width > WIDE * height
     scale = (2 * PANEL + MARGIN if above else PANEL) / max(width, height)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     plain = _fitted(picture, size) if picture is not None else Image.new("RGB", size, _BAR_GROUND)
-    panels = [_under_heat(plain, heat)] if picture is None else [plain, _under_heat(plain, heat)]
+    panels = [_under_heat(plain, heat, None)] if picture is None else [plain, _under_heat(plain, heat, region)]
     step_x, step_y = (0, size[1] + MARGIN) if above else (size[0] + MARGIN, 0)
     last = len(panels) - 1
     sheet_width = max(last * step_x + size[0], PANEL // 2) + 2 * MARGIN
@@ -58,8 +60,8 @@ def _fitted(picture: Pixels, size: tuple[int, int]) -> Image.Image:
     return Image.fromarray(picture).resize(size, Image.Resampling.NEAREST if enlarged else Image.Resampling.BOX)
 
 
-def _under_heat(plain: Image.Image, heat: Heat) -> Image.Image:
-    whole = covered(*plain.size)
+def _under_heat(plain: Image.Image, heat: Heat, region: Region | None) -> Image.Image:
+    whole = covered(*plain.size, region)
     left, top = round(whole.left), round(whole.top)
     size = max(1, round(whole.right) - left), max(1, round(whole.bottom) - top)
     # Linear, because any smoother filter overshoots and would paint a place hotter than it is.
@@ -67,7 +69,7 @@ def _under_heat(plain: Image.Image, heat: Heat) -> Image.Image:
     under = plain.convert("RGBA")
     under.alpha_composite(Image.fromarray(colours(spread)), (left, top))
     hot = under.convert("RGB")
-    _ring(hot, place_box(*peak(heat), heat.shape, *plain.size))
+    _ring(hot, place_box(*peak(heat), heat.shape, *plain.size, region))
     return hot
 
 

@@ -284,7 +284,7 @@ def _card(
         "name": options.name,
         "fitted_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "options": asdict(options),
-        "network": look.config.to_dict(),
+        "network": trained.detector.config.to_dict(),
         "preprocessing": look.preprocessing.to_dict(),
         "pictures": {
             "usable": len(good.hashes),

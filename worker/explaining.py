@@ -11,6 +11,7 @@ from oddlot.words import ItemState
 from pictures.decoding import Decoded, decode, read_bytes
 from pictures.heatmap import Heat, unpack_heat
 from pictures.reading import preprocess
+from pictures.region import Region
 from pictures.sheet import Pixels, as_seen
 from worker import scoring_process
 from worker.map_store import read_map
@@ -35,6 +36,7 @@ class Explanation:
 
     `raw_score` is what its picture gives now, None where that could not be computed; `heat` its heat map, `heat_from`
     "picture" where it was computed now and "store" where it was kept; `picture` the upright picture for the screen;
+    `region` the part of it that the map covers, None for all of it;
     `localises` whether the score is that of a place; `notes` say, a line each, what was not possible or differs.
     """
 
@@ -44,6 +46,7 @@ class Explanation:
     heat_from: str | None = None
     localises: bool = True
     picture: Pixels | None = None
+    region: Region | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -58,7 +61,7 @@ def explain(settings: Settings, item: ItemDetail) -> Explanation:
             # At its full size: the model itself may be content with less of a large JPEG.
             found.picture = as_seen(decode(data, max_pixels=settings.max_pixels), window)
             if model is not None:
-                target = model.preprocessing.size
+                target = model.preprocessing.whole_side
                 _score_again(item, model, decode(data, max_pixels=settings.max_pixels, target=target), found)
         except UnreadablePicture as reason:
             found.notes.append(f"not computed again: the picture cannot be read now: {reason}")
@@ -77,6 +80,7 @@ def _model(settings: Settings, item: ItemDetail, found: Explanation) -> scoring_
     except BundleError as error:
         found.notes.append(f"not computed again: {error}")
         return None
+    found.region = model.preprocessing.region
     found.localises = model.bundle.detector.config.score != "latent"
     if item.raw_score is not None:
         scores = model.bundle.calibration.scores

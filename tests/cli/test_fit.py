@@ -119,7 +119,7 @@ def test_groups_and_copies_stand_on_the_card_and_are_told(empty_oddlot, drawn, t
     Image.open(good / "part_3-0.png").convert("RGB").save(good / "part_3-again.jpg", quality=90)
     told = empty_oddlot.run(
         "fit", "flange", good, "--architecture", "paper", "--size", "64", "--epochs", "1", "--false-alarms", "0.2",
-        "--group", "part_([0-9]+)",
+        "--group", "part_([0-9]+)", "--force",
     )  # fmt: skip
     shown = empty_oddlot.run("models", "show", "flange")
     for text in (told, shown):

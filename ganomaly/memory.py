@@ -1,0 +1,96 @@
+"""The memory of the generator: features that good pictures have, and the decoder that can only mix what it remembers.
+
+A decoder that is free to compute gives defects back nearly as well as good places. So the decoder of `features` has a
+memory, as in Gong et al.: Memorizing Normality to Detect Anomaly (ICCV 2019): a latent is compared with the keys of
+the memory, and what comes out is the mean of their values, weighted by a softmax of how near they are. Keys, values
+and sharpness are weights like all others and trained with the three losses; they begin as places of the training
+pictures that cover what was seen, the rare as well as the frequent.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+if TYPE_CHECKING:
+    from ganomaly.gan import GANomaly
+
+SHARPNESS = 2.0
+"""Keys are weighted by exp(-SHARPNESS x squared distance / usual squared distance of a good place to its nearest)."""
+PROJECTED = 16
+"""Dimensions in which places are compared while the memory is chosen: random projections keep distances nearly
+(Johnson, Lindenstrauss 1984)."""
+CANDIDATES = 200_000
+"""Places among which the memory is chosen: a random part of more."""
+
+
+@keras.saving.register_keras_serializable(package="oddlot")
+class Memory(keras.layers.Layer):
+    """Latent maps (n, height, width, latent) to feature maps (n, height, width, channels), float32."""
+
+    def __init__(self, places: int, latent: int, channels: int, **named: Any) -> None:
+        super().__init__(**named)
+        self.keys = self.add_weight(shape=(places, latent), initializer="glorot_uniform", name="keys")
+        self.values = self.add_weight(shape=(places, channels), initializer="glorot_uniform", name="values")
+        self.log_sharpness = self.add_weight(shape=(), initializer="zeros", name="log_sharpness")
+
+    def call(self, latent: tf.Tensor) -> tf.Tensor:
+        # Convolutions, because they give a place the same numbers anywhere; a matrix product of all places may not.
+        nearness = 2.0 * ops.conv(latent, ops.transpose(self.keys)[None, None]) - ops.sum(self.keys**2, axis=1)
+        weights = ops.softmax(ops.exp(self.log_sharpness) * nearness, axis=-1)
+        return ops.conv(weights, self.values[None, None])
+
+
+def spread_out(places: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Indices of `count` of `places` (n, channels) float32 that cover all of them: each next one is the place that is
+    farthest from those chosen (Gonzalez 1985; as a coreset of features: Roth et al., CVPR 2022).
+
+    A random choice would take many of the common and none of the rare places, and rare good places are what a detector
+    takes for defects.
+    """
+    rng = np.random.default_rng([seed, 4])
+    candidates = np.sort(rng.permutation(len(places))[:CANDIDATES])
+    projection = rng.normal(size=(places.shape[1], PROJECTED)).astype(np.float32)
+    projected = places[candidates] @ projection
+    squares = np.square(projected).sum(axis=1)
+    chosen = [0]
+    nearest = np.full(len(projected), np.inf, np.float32)
+    while len(chosen) < min(count, len(projected)):
+        last = chosen[-1]
+        np.minimum(nearest, squares - 2 * (projected @ projected[last]) + squares[last], out=nearest)
+        nearest[last] = -np.inf  # not again, where rounding leaves it a distance from itself
+        chosen.append(int(nearest.argmax()))
+    return candidates[chosen]
+
+
+def principal_directions(places: np.ndarray, count: int) -> np.ndarray:
+    """(channels, count) float32: the directions in which places (n, channels) vary most, the first the most."""
+    _, vectors = np.linalg.eigh(np.cov(places, rowvar=False))
+    return np.ascontiguousarray(vectors[:, ::-1][:, :count], dtype=np.float32)
+
+
+def nearest_squares(latents: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Squared distance of each of the latents (n, latent) to the nearest of the keys (m, latent)."""
+    own = np.square(keys).sum(axis=1)
+    parts = [
+        (own - 2 * part @ keys.T).min(axis=1) + np.square(part).sum(axis=1)
+        for part in (latents[i : i + 2048] for i in range(0, len(latents), 2048))
+    ]
+    return np.maximum(np.concatenate(parts), 0)
+
+
+def begin(model: "GANomaly", maps: np.ndarray, held_out: np.ndarray, seed: int) -> None:
+    """Set encoder, second encoder and memory of an untrained generator to what training maps (n, side, side, channels)
+    show; `held_out` maps of other good pictures say how far a good place usually is from what is remembered."""
+    channels = maps.shape[-1]
+    places = maps.reshape(-1, channels)
+    few = np.sort(np.random.default_rng([seed, 5]).permutation(len(places))[:CANDIDATES])
+    directions = principal_directions(places[few], model.config.latent)
+    for encoder in (model.encoder, model.second_encoder):
+        encoder.set_weights([directions[np.newaxis, np.newaxis]])
+    values = places[spread_out(places, model.config.memory, seed)]
+    keys = values @ directions
+    usual = np.median(nearest_squares(held_out.reshape(-1, channels) @ directions, keys))
+    model.decoder.set_weights([keys, values, np.log(SHARPNESS / max(float(usual), 1e-6)).astype(np.float32)])
