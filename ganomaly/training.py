@@ -74,6 +74,7 @@ def train(
         load_checkpoint(checkpoint, fingerprint, state)
     step = tf.function(model.train_step, reduce_retracing=True)
     judge = tf.function(model.test_step, reduce_retracing=True)
+    badness = tf.function(lambda seen: tf.reduce_mean(tf.abs(seen - model(seen)[1]), axis=3), reduce_retracing=True)
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes - state.seconds
     stopped = f"all {total} epochs done"
     while len(state.history) < total:
@@ -86,7 +87,7 @@ def train(
             break
         began = time.monotonic()
         if isinstance(view, FeatureView):
-            shown = _hard_places(model, pictures, batch, seed, epoch)
+            shown = _hard_places(badness, pictures, batch, seed, epoch)
         else:
             shown = _shuffled(pictures, batch, seed, epoch)
         losses = _mean_losses(step, shown)
@@ -115,13 +116,14 @@ def _remembering(config: Config, pictures: int) -> Config:
     return replace(config, memory=min(config.memory, places // 2)) if config.memory else config
 
 
-def _hard_places(model: GANomaly, maps: np.ndarray, batch: int, seed: int, epoch: int) -> Iterator[tf.Tensor]:
+def _hard_places(
+    badness: Callable[[tf.Tensor], tf.Tensor], maps: np.ndarray, batch: int, seed: int, epoch: int
+) -> Iterator[tf.Tensor]:
     """As many places as the maps (n, side, side, channels) have, drawn with a chance that grows with how badly each is
     given back now, and put together as maps. The score of a picture is its worst place: what matters is that no good
     place is bad (after Shrivastava et al.: Online Hard Example Mining, CVPR 2016)."""
-    residual = tf.function(lambda x: tf.reduce_mean(tf.abs(x - model(x)[1]), axis=3), reduce_retracing=True)
-    badness = np.concatenate([residual(x).numpy().ravel() for x in _in_order(maps, batch)]).astype(np.float64)
-    chance = np.cumsum((badness / max(badness.max(), 1e-12)) ** HARDNESS + 1e-6)
+    bad = np.concatenate([np.ravel(badness(part)) for part in _in_order(maps, batch)]).astype(np.float64)
+    chance = np.cumsum((bad / max(bad.max(), 1e-12)) ** HARDNESS + 1e-6)
     places, shape = maps.reshape(-1, maps.shape[-1]), (batch, *maps.shape[1:])
     rng = np.random.default_rng([seed, 2, epoch])
     for _ in range(math.ceil(len(maps) / batch)):

@@ -27,7 +27,7 @@ from oddlot.words import ModelState
 from pictures.listing import FoundFile
 from trainer import quality
 from trainer.grouping import check_group, join_groups, name_groups
-from trainer.honesty import measure
+from trainer.honesty import measure, warn_of_blindness
 from trainer.look import Look, check_look, choose_look
 from trainer.near_duplicates import Pair, near_duplicates
 from trainer.sessions import warn_of_sessions
@@ -217,6 +217,7 @@ def _fit_on(
         Trivial.fit(good.pixels, parts.train), good.pixels[parts.calibration], scores.raw, seed=options.seed,
     )  # fmt: skip
     card["honesty"] = honesty.record
+    card["warnings"] += warn_of_blindness(honesty.record)
     if options.defects_dir is not None:
         card["defects"] = quality.recall_on_defects(
             Path(options.defects_dir), trained.detector, calibration, preprocessing, settings

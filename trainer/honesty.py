@@ -110,6 +110,16 @@ def measure(
     return Honesty(record, contact_sheet([NAMES[kind] for kind in KINDS], columns, cells))
 
 
+def warn_of_blindness(record: dict[str, Any]) -> list[str]:
+    """A sentence for the card of a model that reliably sees none of the synthetic defects, else nothing."""
+    if any(found for by_contrast in record["smallest"].values() for found in by_contrast.values()):
+        return []
+    return [
+        "None of the synthetic defects is reliably seen at this threshold, however large: what is flagged is odd, but "
+        "much that is odd is not flagged. More good pictures, --roi, --tiles or a higher --false-alarms may help."
+    ]
+
+
 def _sizes(shape: tuple[int, ...]) -> list[float]:
     """Without those that are too small to be drawn at this size of picture."""
     return [size for size in SIZES if size * min(shape[:2]) >= LEAST_DIAMETER or size >= MEDIUM]

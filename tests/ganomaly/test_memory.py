@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ganomaly import training
 from ganomaly.config import config_for
 from ganomaly.gan import GANomaly
 from ganomaly.memory import begin, nearest_squares, principal_directions, spread_out
@@ -58,3 +59,12 @@ def test_a_memory_is_at_most_half_of_what_there_is_to_learn_from() -> None:
     detector = train(pictures[:6], pictures[6:], config_for("features", 128, 1), seed=0, epochs=1).detector
     assert detector.config.memory == 6 * 64 // 2
     assert detector.weights()["decoder/01"].shape == (192, 112)
+
+
+def test_places_that_are_given_back_badly_are_shown_more_often() -> None:
+    maps = np.zeros((10, 8, 8, 112), np.float32)
+    maps[:, 0, 0] = 1  # one place of 64 in each map is given back badly
+    shown = training._hard_places(lambda seen: np.asarray(seen)[..., 0], maps, 4, 0, 1)
+    places = np.concatenate([np.asarray(batch).reshape(-1, 112) for batch in shown])
+    assert len(places) == 3 * 4 * 64
+    assert places[:, 0].mean() > 0.9

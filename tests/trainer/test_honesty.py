@@ -10,7 +10,7 @@ from ganomaly.calibration import Calibration
 from ganomaly.manifest import OPTIONAL, SHEET
 from ganomaly.synthetic import KINDS
 from pictures.drawing import draw_part
-from trainer.honesty import Honesty, measure
+from trainer.honesty import Honesty, measure, warn_of_blindness
 from trainer.trivial import Trivial
 
 SIDE = 64
@@ -63,6 +63,7 @@ def test_a_detector_that_sees_everything_is_told_so_and_nothing_speaks_against_i
     assert "The smallest spot that it reliably sees is 6 % of the picture's side (4 of 64 pixels)." in record["says"]
     assert {grade["kind"] for grade in record["grades"]} == set(KINDS)
     assert sum(grade["pictures"] for grade in record["grades"]) == record["pictures"]["synthetic"] <= 600
+    assert warn_of_blindness(record) == []
 
 
 def test_a_coin_is_no_better_than_chance_and_sees_nothing(of_coin):
@@ -72,6 +73,7 @@ def test_a_coin_is_no_better_than_chance_and_sees_nothing(of_coin):
         "Up to 25 % of the picture's side, the largest that was tried, it does not reliably see: scratch, spot, "
         "missing piece, blurred place, swapped piece, rough place."
     ]
+    assert len(warn_of_blindness(of_coin.record)) == 1
 
 
 @pytest.mark.parametrize(
