@@ -22,7 +22,7 @@ def mask(tmp_path):
 def test_a_queued_fit_looks_where_it_was_told_to_and_says_so(empty_oddlot, drawn, mask, tmp_path):
     asked = empty_oddlot.json(
         "fit", "flange", drawn / "train" / "good", "--architecture", "paper", "--size", "32", "--epochs", "1",
-        "--tiles", "2x3", "--roi", os.path.relpath(mask), "--queue",
+        "--tiles", "2x3", "--roi", os.path.relpath(mask), "--queue", "--force",
     )  # fmt: skip
     assert asked["state"] == "queued"
     up = empty_oddlot.start("up")

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pictures.heatmap import COLD, HOTTEST, colours, pack_heat, peak, place_box, unpack_heat
+from pictures.region import Region
 
 
 def test_a_map_comes_back_on_the_same_side_of_the_threshold():
@@ -56,3 +57,10 @@ def test_places_are_found_in_the_upright_picture():
     heat = np.full((8, 16), 0.1)
     heat[3, 11] = 0.4
     assert peak(heat) == (3, 11)
+
+
+def test_the_places_of_a_model_that_looks_at_a_region_lie_inside_of_it():
+    region = Region(left=100, top=40, width=80, height=20, picture=(320, 80))
+    first, last = place_box(0, 0, (4, 8), 320, 80, region), place_box(3, 7, (4, 8), 320, 80, region)
+    assert (first.left, first.top, last.right, last.bottom) == (100.0, 40.0, 180.0, 60.0)
+    assert place_box(0, 0, (4, 8), 160, 40, region).center == (52.5, 21.25)  # shown at half its size

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pictures.decoding import Decoded
+from pictures.region import Region
 from pictures.sheet import MARGIN, PANEL, as_seen, draw_sheet
 
 
@@ -56,3 +57,13 @@ def test_deep_pictures_are_shown_as_the_model_sees_them():
     seen = as_seen(Decoded(pixels, 65535.0, 2, 2, None), (0.0, 2000 / 65535))
     assert seen.shape == (2, 2, 3)
     assert seen[:, :, 0].tolist() == [[0, 127], [255, 255]]
+
+
+def test_the_heat_of_a_region_is_painted_there_and_nowhere_else():
+    picture = np.full((PANEL, PANEL, 3), 90, np.uint8)
+    region = Region(left=0.5, top=0.0, width=0.5, height=1.0)
+    sheet = np.asarray(draw_sheet(picture, np.full((8, 8), 0.8), "item 1", region))
+    painted = sheet[MARGIN : MARGIN + PANEL, 2 * MARGIN + PANEL : 2 * MARGIN + 2 * PANEL]
+    coloured = np.ptp(painted.astype(int), axis=2) > 40
+    assert coloured[:, 3 * PANEL // 4].mean() > 0.9
+    assert not coloured[PANEL // 2 :, : PANEL // 2 - 60].any()
