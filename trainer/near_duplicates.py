@@ -35,8 +35,8 @@ Pair = tuple[int, int]
 def near_duplicates(pixels: np.ndarray, hashes: Sequence[str]) -> list[Pair]:
     """Pairs of pictures that join all near-duplicates: a group of k gives k - 1 pairs (i, j), i < j.
 
-    `pixels` (n, size, size, channels), size at least 32, uint8 or float32 in 0..255, may be mapped from disk: it is
-    read in pieces, of which 1 kB a picture is kept. Equal `hashes` are duplicates whatever the pixels. Pictures are
+    `pixels` (n, height, width, channels), sides of at least 32, uint8 or float32 in 0..255, may be mapped from disk: it
+    is read in pieces, of which 1 kB a picture is kept. Equal `hashes` are duplicates whatever the pixels. Pictures are
     sorted along their first principal component, and only those near on it are compared.
     """
     first: dict[str, int] = {}
@@ -103,15 +103,19 @@ def _same(pixels: np.ndarray, i: int, j: int, limit: float) -> bool:
 
 def _described(pixels: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Means over 32 x 32 places less the mean of all: float32 (len(chosen), 32, 32, channels), in gray levels."""
-    size = pixels.shape[1]
-    mean = np.zeros((SIDE, size), np.float32)  # row k averages the pixels of place k
-    place = np.arange(size) * SIDE // size
-    mean[place, np.arange(size)] = 1 / np.bincount(place)[place]
+    down, across = _averaging(pixels.shape[1]), _averaging(pixels.shape[2])
     described = np.empty((len(chosen), SIDE, SIDE, pixels.shape[3]), np.float32)
     for k, i in enumerate(chosen):
-        rows = mean @ pixels[i].astype(np.float32).reshape(size, -1)
-        described[k] = mean @ rows.reshape(SIDE, size, -1)
+        described[k] = np.einsum("ay,yxc,bx->abc", down, pixels[i].astype(np.float32), across, optimize=True)
     return described - described.mean(axis=(1, 2, 3), keepdims=True)
+
+
+def _averaging(length: int) -> np.ndarray:
+    """(32, length): row k averages the pixels of place k of a side of that length."""
+    mean = np.zeros((SIDE, length), np.float32)
+    place = np.arange(length) * SIDE // length
+    mean[place, np.arange(length)] = 1 / np.bincount(place)[place]
+    return mean
 
 
 def _coarser(fine: np.ndarray) -> np.ndarray:

@@ -86,6 +86,7 @@ def test_what_the_fit_chose_is_said_and_kept(empty_oddlot, drawn):
         "1",
         "--roi",
         "30%,30%,20%,15%",
+        "--force",
     )
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err

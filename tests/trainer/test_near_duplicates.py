@@ -131,3 +131,9 @@ def test_on_real_pictures_copies_are_found_and_nothing_else(name, tmp_path):
     good = read_pictures(files, folder, Preprocessing(256, 1), settings, tmp_path / "store.npy", threads=2)
     found = [{Path(files[i].path).name for i in group} for group in groups_of(good.pixels, good.hashes)]
     assert sorted(map(sorted, found)) == sorted(map(sorted, expected))
+
+
+def test_copies_are_found_among_pictures_that_are_not_square(parts):
+    wide = np.concatenate([parts, parts[:, ::-1]], axis=2)
+    wide[7] = np.clip(wide[2].astype(int) + 1, 0, 255)
+    assert groups_of(wide) == [{2, 7}]
