@@ -151,15 +151,11 @@ def read_all(paths: list[str], preprocessing: object) -> np.ndarray:
 
 
 def to_bank(learnt: np.ndarray, seen: np.ndarray, seed: int) -> np.ndarray:
+    from ganomaly.memory import nearest_squares
+
     places = learnt.reshape(-1, learnt.shape[-1])
     bank = places[np.random.default_rng(seed).permutation(len(places))[:BANK]]
-    squares = (bank**2).sum(axis=1)
-    scores = []
-    for one in seen:
-        at = one.reshape(-1, one.shape[-1])
-        nearest = (squares - 2 * at @ bank.T).min(axis=1) + (at**2).sum(axis=1)
-        scores.append(nearest.max())
-    return np.array(scores)
+    return np.array([nearest_squares(one.reshape(-1, one.shape[-1]), bank).max() for one in seen])
 
 
 def to_gaussian(learnt: np.ndarray, seen: np.ndarray, seed: int) -> np.ndarray:

@@ -53,9 +53,7 @@ def demo(
     draw(folder)
     session = open_session()
     good = folder / "train" / "good"
-    fit = FitOptions(
-        name=MODEL, good_dir=str(good), size=SIZE, false_alarms=FALSE_ALARMS
-    )  # fmt: skip
+    fit = FitOptions(name=MODEL, good_dir=str(good), size=SIZE, false_alarms=FALSE_ALARMS)
     say(f"\n2. oddlot fit {MODEL} {_short(good)} --size {SIZE} --false-alarms {FALSE_ALARMS}")
     show_report(run_fit(session, fit))
     say(f"\n3. oddlot inspect {MODEL} {_short(folder / 'tonight')}")

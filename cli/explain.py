@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import note, print_json, say
+from cli.output import note, print_json, printable, say
 from cli.session import open_session
 from oddlot.errors import NotFoundError, OddlotError
 from oddlot.words import ItemState
@@ -52,7 +52,7 @@ def explain(
             print_json(record)
         else:
             _say_head(record)
-            say(_printable(record["why"]))
+            say(printable(record["why"]))
         return
     from worker import explaining
 
@@ -126,7 +126,7 @@ def _write_sheet(detail: "ItemDetail", found: "Explanation", output: Path) -> No
 
 
 def _say_head(record: dict[str, Any]) -> None:
-    say(f"item {record['item']} of job {record['job']} ({record['state']}): {_printable(record['path'])}")
+    say(f"item {record['item']} of job {record['job']} ({record['state']}): {printable(record['path'])}")
     place = f", line {record['line']}" if record["line"] else ""
     say(f"model {record['model']} version {record['version']} ({record['architecture']}); lot {record['lot']}{place}")
 
@@ -146,9 +146,9 @@ def _say_scored(record: dict[str, Any]) -> None:
     say("parts: " + ", ".join(f"{name} {value:.6g}" for name, value in record["parts"].items()))
     for text in [record["note"], *record["notes"]]:
         if text:
-            note(f"note: {_printable(text)}")
+            note(f"note: {printable(text)}")
     if record["overlay"] is not None:
-        say(f"drawn: {_printable(record['overlay'])}")
+        say(f"drawn: {printable(record['overlay'])}")
 
 
 def _say_peak(record: dict[str, Any], peak: dict[str, Any]) -> None:
@@ -165,7 +165,3 @@ def _say_peak(record: dict[str, Any], peak: dict[str, Any]) -> None:
     say(f"oddest at {where}: heat {peak['heat']:.4f}{kept}")
     if not record["localises"]:
         say("this model's score has no place of its own: that is where picture and reconstruction differ most")
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -191,4 +191,9 @@ def _screen_cell(name: str, value: Any) -> str:
         return f"{value:.4f}" if name in ("score", "p_value") else f"{value:.6g}"
     if isinstance(value, dt.datetime):
         return value.astimezone().strftime("%Y-%m-%d %H:%M")
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in _text(value))
+    return printable(_text(value))
+
+
+def printable(text: str) -> str:
+    """The text with every character that could steer a terminal replaced."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

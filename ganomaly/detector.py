@@ -53,8 +53,9 @@ class Detector:
         # Fewer at a time where every picture passes through large maps.
         self._batch = VIEWING_BATCH if config.architecture == "features" else SCORING_BATCH
         side = seen_shape(config)[0]
-        self._watched = Watched(layout_of(config), side)
-        self.picture_shape = (*layout_of(config).canvas, config.channels)
+        layout = layout_of(config)
+        self._watched = Watched(layout, side)
+        self.picture_shape = (*layout.canvas, config.channels)
         shapes = (self._batch, config.size, config.size, config.channels), (self._batch, side, side)
         signature = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
         self._traced = tf.function(self._score_batch, input_signature=signature)
@@ -73,7 +74,7 @@ class Detector:
         detector = cls(config)
         weights = dict(weights)
         if PLACES in weights:
-            detector._watched = Watched(layout_of(config), seen_shape(config)[0], weights.pop(PLACES))
+            detector._watched = Watched(detector._watched.layout, seen_shape(config)[0], weights.pop(PLACES))
         expected = dict(detector._variables())
         if set(weights) != set(expected):
             raise ValueError("the names of the arrays are not those of the network")
@@ -112,7 +113,7 @@ class Detector:
         """
         if pictures.shape[1:] != self.picture_shape:
             raise ValueError(f"pictures are {pictures.shape[1:]}, the network takes {self.picture_shape}")
-        if (self.config.rows, self.config.columns) == (1, 1):
+        if self._watched.layout.whole:
             return self._score_tiles(pictures, maps)
         parts, joined = self._watched.score(
             pictures, lambda tiles: self._score_tiles(tiles, maps), TILE_BATCHES * self._batch

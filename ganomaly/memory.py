@@ -7,7 +7,7 @@ and sharpness are weights like all others and trained with the three losses; the
 pictures that cover what was seen, the rare as well as the frequent.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -26,12 +26,11 @@ CANDIDATES = 200_000
 """Places among which the memory is chosen: a random part of more."""
 
 
-@keras.saving.register_keras_serializable(package="oddlot")
 class Memory(keras.layers.Layer):
     """Latent maps (n, height, width, latent) to feature maps (n, height, width, channels), float32."""
 
-    def __init__(self, places: int, latent: int, channels: int, **named: Any) -> None:
-        super().__init__(**named)
+    def __init__(self, places: int, latent: int, channels: int) -> None:
+        super().__init__()
         self.keys = self.add_weight(shape=(places, latent), initializer="glorot_uniform", name="keys")
         self.values = self.add_weight(shape=(places, channels), initializer="glorot_uniform", name="values")
         self.log_sharpness = self.add_weight(shape=(), initializer="zeros", name="log_sharpness")

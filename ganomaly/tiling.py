@@ -32,6 +32,11 @@ class Layout:
     size: int
 
     @property
+    def whole(self) -> bool:
+        """Whether the one tile is the picture itself."""
+        return (self.rows, self.columns) == (1, 1)
+
+    @property
     def stride(self) -> int:
         """Pixels from one tile to the next."""
         return self.size - math.ceil(self.size * OVERLAP / SIZE_STEP) * SIZE_STEP

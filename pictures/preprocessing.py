@@ -66,14 +66,7 @@ class Preprocessing:
 
     def at_once(self, most: int) -> int:
         """How many pictures to hold in memory at a time: `most`, or fewer, at least 1, where they are large."""
-        height, width, _ = self.shape
-        return max(1, min(most, PIXELS_AT_ONCE // (height * width)))
-
-    def to_picture(self, across: float, down: float, width: int, height: int) -> tuple[float, float]:
-        """Where a point of the array, in shares of its width and height, lies in the upright picture of that size:
-        x and y in pixels from its upper left corner."""
-        left, top, right, bottom = (0, 0, width, height) if self.region is None else self.region.box(width, height)
-        return left + across * (right - left), top + down * (bottom - top)
+        return at_once(most, self.shape)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it; canvas and region only where there are such, so that older models read the same."""
@@ -107,6 +100,11 @@ class Preprocessing:
         )
         _ = made.mask  # looked at now, and not in the middle of a night
         return made
+
+
+def at_once(most: int, shape: tuple[int, ...]) -> int:
+    """How many pictures of that shape (height, width, ...) to hold in memory at a time: up to `most`, at least 1."""
+    return max(1, min(most, PIXELS_AT_ONCE // (shape[0] * shape[1])))
 
 
 def _is_canvas(canvas: Any, size: int) -> bool:

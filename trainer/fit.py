@@ -188,8 +188,7 @@ def _fit_on(
         )
         for chosen, most in ((parts.train, MOST_TO_LEARN), (parts.validation, MOST_TO_JUDGE))
     )  # fmt: skip
-    tiled = look.layout.rows * look.layout.columns > 1
-    if tiled:
+    if not look.layout.whole:
         progress.say(f"learning from {len(learnt)} tiles of them")
     trained = train(
         learnt, judged, config,
@@ -203,7 +202,7 @@ def _fit_on(
     scores = quality.scores_of(trained.detector, good.pixels, parts.calibration, preprocessing)
     calibration = Calibration.fit(scores.raw, options.false_alarms)
     card = _card(options, look, good, parts, trained, calibration.certificate())
-    if tiled:
+    if not look.layout.whole:
         card["pictures"]["tiles"] = len(learnt)
     card[MAP_SCALE] = map_scale(scores.parts["residual"], calibration.false_alarms)
     folder = Path(options.good_dir).expanduser()
@@ -214,7 +213,7 @@ def _fit_on(
     progress.say("measuring on synthetic defects what it sees")
     honesty = measure(
         lambda pictures: trained.detector.score(pictures, maps=False).raw, calibration.flagged,
-        Trivial.fit(good.pixels, parts.train), good.pixels[parts.calibration], scores.raw, seed=options.seed,
+        Trivial.fit(good.pixels, parts.train), good.pixels, parts.calibration, scores.raw, seed=options.seed,
     )  # fmt: skip
     card["honesty"] = honesty.record
     card["warnings"] += warn_of_blindness(honesty.record)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ganomaly.synthetic import CONTRASTS, KINDS, LEAST_DIAMETER, SIZES, diameter, paste
+from pictures.preprocessing import at_once
 from trainer.contact_sheet import contact_sheet
 from trainer.ranking import auroc, lead
 from trainer.trivial import CHUNK, Trivial
@@ -66,31 +67,35 @@ class _Defect:
 
 
 def measure(
-    score: Score, flagged: Score, trivial: Trivial, held_out: np.ndarray, raw: np.ndarray, *, seed: int
-) -> Honesty:
-    """Measure a model on good pictures `held_out` (n, h, w, c), uint8 or float32 in 0..255, that it did not learn from.
+    score: Score, flagged: Score, trivial: Trivial, pixels: np.ndarray, held_out: np.ndarray, raw: np.ndarray, *,
+    seed: int,
+) -> Honesty:  # fmt: skip
+    """Measure a model on good pictures that it did not learn from.
 
-    `score` gives raw scores of pictures, `flagged` the decisions on raw scores; `raw` (n,) are those of the held-out
-    pictures. Every random choice follows from `seed`. About 600 pictures are scored.
+    They are those with the numbers `held_out` (n,) of `pixels` (all, h, w, c), uint8 or float32 in 0..255, which may be
+    mapped from disk: some stand in memory at a time. `score` gives raw scores of pictures, `flagged` the decisions on
+    raw scores; `raw` (n,) are those of the held-out pictures. Every random choice follows from `seed`. About 600
+    pictures are scored.
     """
     rng = np.random.default_rng([seed, 3])
+    shape, step = pixels.shape[1:], at_once(CHUNK, pixels.shape[1:])
     chosen = np.sort(rng.permutation(len(held_out))[:MOST_GOOD])
     made: list[_Defect] = []
     raws: list[np.ndarray] = []
     trivials: list[dict[str, np.ndarray]] = []
     cells: dict[tuple[int, int], tuple[np.ndarray, bool]] = {}
-    sizes = _sizes(held_out.shape[1:])
-    for defects, pictures in _pasted(held_out, _plan(sizes, rng.permutation(chosen)), seed):
+    sizes = _sizes(shape)
+    for defects, pictures in _pasted(pixels, held_out, _plan(sizes, rng.permutation(chosen)), seed, step):
         raws.append(score(pictures))
         trivials.append(trivial.scores(pictures))
         made += defects
         for defect, picture, odd in zip(defects, pictures, flagged(raws[-1]), strict=True):
             if defect.contrast == GRADES[0]:
-                cells.setdefault((KINDS.index(defect.kind), sizes.index(defect.size)), (picture, bool(odd)))
+                cells.setdefault((KINDS.index(defect.kind), sizes.index(defect.size)), (picture.copy(), bool(odd)))
     scores = np.concatenate(raws)
-    grades = _grades(made, flagged(scores), sizes, held_out.shape[1:])
+    grades = _grades(made, flagged(scores), sizes, shape)
     compared = np.array([defect.size >= MEDIUM for defect in made])
-    untouched = [trivial.scores(held_out[chosen[i : i + CHUNK]]) for i in range(0, len(chosen), CHUNK)]
+    untouched = [trivial.scores(pixels[held_out[chosen[i : i + step]]]) for i in range(0, len(chosen), step)]
     pairs = {
         name: (
             np.concatenate([part[name] for part in untouched]),
@@ -104,7 +109,7 @@ def measure(
     record = {
         "pictures": {"good": len(chosen), "synthetic": len(made), "compared": int(compared.sum())},
         "grades": grades, "smallest": smallest, **comparison, "reason": reason,
-        "says": _says(smallest, sizes, min(held_out.shape[1:3])),
+        "says": _says(smallest, sizes, min(shape[:2])),
     }  # fmt: skip
     columns = [f"{100 * size:g} % of the side, {GRADES[0]}" for size in sizes]
     return Honesty(record, contact_sheet([NAMES[kind] for kind in KINDS], columns, cells))
@@ -133,13 +138,15 @@ def _plan(sizes: list[float], pictures: np.ndarray) -> list[_Defect]:
     ]
 
 
-def _pasted(held_out: np.ndarray, plan: list[_Defect], seed: int) -> Iterator[tuple[list[_Defect], np.ndarray]]:
-    """The defects that could be made, with their pictures, some at a time."""
-    for start in range(0, len(plan), CHUNK):
+def _pasted(
+    pixels: np.ndarray, held_out: np.ndarray, plan: list[_Defect], seed: int, step: int
+) -> Iterator[tuple[list[_Defect], np.ndarray]]:
+    """The defects that could be made, with their pictures, up to `step` at a time."""
+    for start in range(0, len(plan), step):
         defects, pictures = [], []
-        for defect in plan[start : start + CHUNK]:
+        for defect in plan[start : start + step]:
             picture, mask = paste(
-                np.asarray(held_out[defect.of]), defect.kind, defect.size, CONTRASTS[defect.contrast],
+                np.asarray(pixels[held_out[defect.of]]), defect.kind, defect.size, CONTRASTS[defect.contrast],
                 np.random.default_rng([seed, 4, defect.number]),
             )  # fmt: skip
             if mask.any():  # else the picture is too flat for a blur or a swap

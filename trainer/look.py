@@ -85,7 +85,7 @@ def choose_look(paths: Sequence[str], options: "FitOptions", settings: Settings,
     if region is not None and mask is not None:
         inside = reduce_mask(mask, *layout.canvas, FILTER)
         region = replace(region, mask=pack_mask(inside))
-    canvas = layout.canvas if (rows, columns) != (1, 1) else None
+    canvas = None if layout.whole else layout.canvas
     for line in _said(options, extent, region, layout):
         say(line)
     return Look(sample.preprocessing(size, canvas, region), config, usual)
@@ -129,7 +129,7 @@ def _said(options: "FitOptions", extent: tuple[int, int], region: Region | None,
     if options.tiles is not None:
         count = layout.rows * layout.columns
         tiles = (
-            "one tile shows them as they are" if count == 1
+            "one tile shows them as they are" if layout.whole
             else f"cut into {layout.rows}x{layout.columns} overlapping tiles of {layout.size}x{layout.size}, "
             f"{count} times the work of one"
         )  # fmt: skip

@@ -22,7 +22,7 @@ def choose_tiles(
     `pixels` is (all pictures, height, width, channels); tiles without a pixel inside of `mask` (height, width) bool
     are left out. A layout of one tile gives the pictures themselves, in memory.
     """
-    if (layout.rows, layout.columns) == (1, 1):
+    if layout.whole:
         return pixels[pictures]
     kept = Watched(layout, layout.size, mask).kept
     corners = layout.corners()

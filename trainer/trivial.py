@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pictures.preprocessing import at_once
+
 CHUNK = 64
-"""Pictures that are held in memory at a time; the training set is mapped from disk."""
+"""Pictures that are held in memory at a time, at most; the training set is mapped from disk."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,9 @@ class Trivial:
     def fit(cls, pixels: np.ndarray, chosen: np.ndarray) -> "Trivial":
         """Of the pictures `chosen` (indices, one or more) of `pixels` (n, h, w, c), uint8 or float32 in 0..255."""
         total = np.zeros(pixels.shape[1:])
-        for start in range(0, len(chosen), CHUNK):
-            total += pixels[chosen[start : start + CHUNK]].sum(axis=0, dtype=np.float64)
+        step = at_once(CHUNK, pixels.shape[1:])
+        for start in range(0, len(chosen), step):
+            total += pixels[chosen[start : start + step]].sum(axis=0, dtype=np.float64)
         picture = total / len(chosen)
         return cls(picture, float(picture.mean()))
 

@@ -53,18 +53,9 @@ def test_without_a_name_the_drawing_is_put_into_the_current_folder(inspected, tm
 def test_the_map_of_a_flagged_item_stands_in_for_a_lost_picture(oddlot, drawn, tmp_path):
     oddlot.environ["ODDLOT_MAP_STORE"] = str(tmp_path / "maps")
     wary = (
-        "--architecture",
-        "paper",
-        "--size",
-        "32",
-        "--epochs",
-        "1",
-        "--score",
-        "residual",
-        "--false-alarms",
-        "0.9",
+        "--architecture", "paper", "--size", "32", "--epochs", "1", "--score", "residual", "--false-alarms", "0.9",
         "--force",
-    )
+    )  # fmt: skip
     oddlot.run("fit", "flange", drawn / "train" / "good", *wary)
     night = tmp_path / "night"
     shutil.copytree(drawn / "tonight", night)

@@ -1,6 +1,5 @@
 """`oddlot fit`: what it refuses, what it reports, and that a kill costs no finished epoch."""
 
-import json
 import os
 import re
 
@@ -83,23 +82,8 @@ def test_unreadable_files_are_named_and_known_defects_counted(empty_oddlot, draw
     for path in sorted((drawn / "train" / "good").iterdir())[:40]:
         Image.open(path).save(good / f"copy-{path.stem}.png")
         os.utime(good / f"copy-{path.stem}.png", (1_700_000_000, 1_700_000_000))
-    record = json.loads(
-        empty_oddlot.run(
-            "fit",
-            "flange",
-            good,
-            "--defects",
-            drawn / "tonight",
-            "--architecture",
-            "paper",
-            "--size",
-            "32",
-            "--epochs",
-            "1",
-            "--force",
-            "--json",
-        )
-    )
+    quickly = ["--architecture", "paper", "--size", "32", "--epochs", "1", "--force"]
+    record = empty_oddlot.json("fit", "flange", good, "--defects", drawn / "tonight", *quickly)
     assert record["card"]["pictures"]["usable"] == 40
     assert len(record["refused"]) == 60
     assert record["card"]["defects"]["pictures"] == 24

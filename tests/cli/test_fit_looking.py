@@ -76,18 +76,8 @@ def test_a_region_or_tiles_that_cannot_be_are_refused_in_one_line(empty_oddlot, 
 
 
 def test_what_the_fit_chose_is_said_and_kept(empty_oddlot, drawn):
-    process = empty_oddlot.start(
-        "fit",
-        "flange",
-        drawn / "train" / "good",
-        "--architecture",
-        "paper",
-        "--epochs",
-        "1",
-        "--roi",
-        "30%,30%,20%,15%",
-        "--force",
-    )
+    quickly = ["--architecture", "paper", "--epochs", "1", "--force"]
+    process = empty_oddlot.start("fit", "flange", drawn / "train" / "good", "--roi", "30%,30%,20%,15%", *quickly)
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     assert "the region is 32x24: size 32 is used (--size chooses another)" in err

@@ -8,6 +8,7 @@ from PIL import Image
 
 from oddlot.errors import BundleError, TrainingError, UnreadablePicture
 from pictures.drawing import draw_part
+from pictures.heatmap import covered, place_box
 from pictures.preprocessing import OUTSIDE, Preprocessing, look_at
 from pictures.reading import FILTER, read_picture
 from pictures.region import (
@@ -236,12 +237,11 @@ def test_a_ragged_mask_is_refused_before_anything_is_learnt():
 
 
 def test_a_place_of_the_map_is_found_in_the_picture():
-    whole, part = Preprocessing(32, 3), Preprocessing(32, 3, region=Region(40, 60, 64, 32, (160, 160)))
-    shares = Preprocessing(32, 3, region=rectangle_in("50%,0%,50%,100%", (160, 160)))
-    assert whole.to_picture(0.25, 0.5, 160, 120) == (40, 60)
-    assert part.to_picture(0, 0, 160, 160) == (40, 60)
-    assert part.to_picture(0.5, 0.25, 160, 160) == (72, 68)
-    assert shares.to_picture(1, 1, 300, 90) == (300, 90)
+    part, shares = Region(40, 60, 64, 32, (160, 160)), rectangle_in("50%,0%,50%,100%", (160, 160))
+    assert place_box(0, 0, (1, 2), 160, 120).center == (40, 60)
+    assert (covered(160, 160, part).left, covered(160, 160, part).top) == (40, 60)
+    assert place_box(0, 0, (2, 1), 160, 160, part).center == (72, 68)
+    assert (covered(300, 90, shares).right, covered(300, 90, shares).bottom) == (300, 90)
 
 
 def test_colour_and_window_are_chosen_inside_of_the_region(tmp_path):

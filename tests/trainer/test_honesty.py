@@ -27,7 +27,7 @@ def measured(parts, score, seed=0) -> Honesty:
     raw = score(held_out)
     calibration = Calibration.fit(raw, 0.05)
     trivial = Trivial.fit(parts, np.arange(40))
-    return measure(score, calibration.flagged, trivial, held_out, raw, seed=seed)
+    return measure(score, calibration.flagged, trivial, parts, np.arange(40, len(parts)), raw, seed=seed)
 
 
 def coin(pictures):
@@ -128,7 +128,7 @@ def test_flat_pictures_have_nothing_to_blur_and_that_is_said(dtype):
     trivial = Trivial.fit(flat, np.arange(20))
     honesty = measure(
         lambda pictures: np.ptp(pictures.reshape(len(pictures), -1), axis=1).astype(float), lambda raw: raw > 0,
-        trivial, flat[20:], np.zeros(10), seed=0,
+        trivial, flat, np.arange(20, len(flat)), np.zeros(10), seed=0,
     )  # fmt: skip
     grades = {(g["kind"], g["size"]): g["pictures"] for g in honesty.record["grades"]}
     assert grades["blur", 0.25] == grades["swap", 0.25] == 0

@@ -76,6 +76,18 @@ def locating(trained, tmp_path_factory) -> tuple[Path, str]:
 
 
 @pytest.fixture
+def locating_settings(variables, locating) -> Settings:
+    return load_settings(variables | {"ODDLOT_MODEL_STORE": str(locating[0])})
+
+
+@pytest.fixture
+def locating_job(engine, locating_settings, locating, lot) -> JobRow:
+    """The lot, submitted to that model; nothing of it is inspected yet."""
+    register(engine, locating[1])
+    return submission.submit(engine, locating_settings, submission.Submission(model="flange", folder=lot))
+
+
+@pytest.fixture
 def own_store(store, tmp_path) -> Path:
     """A copy of the store, for tests that do harm to it; nothing of it is loaded yet."""
     return Path(shutil.copytree(store[0], tmp_path / "store"))

@@ -23,16 +23,14 @@ pytestmark = ONE_DATABASE
 
 
 @pytest.fixture
-def settings(settings, locating):
-    return replace(settings, model_store=locating[0])
+def settings(locating_settings):
+    return locating_settings
 
 
 @pytest.fixture
-def job(engine, settings, locating, lot):
-    register(engine, locating[1])
-    job = submit(engine, settings, Submission(model="flange", folder=lot))
-    work_off(engine, settings, job.id)
-    return job
+def job(engine, settings, locating_job):
+    work_off(engine, settings, locating_job.id)
+    return locating_job
 
 
 def items(engine, job, **wanted):

@@ -16,14 +16,13 @@ from worker.submission import Submission, submit
 
 
 @pytest.fixture
-def settings(settings, locating):
-    return replace(settings, model_store=locating[0])
+def settings(locating_settings):
+    return locating_settings
 
 
 @pytest.fixture
-def job(engine, settings, locating, lot):
-    register(engine, locating[1])
-    return submit(engine, settings, Submission(model="flange", folder=lot))
+def job(locating_job):
+    return locating_job
 
 
 def details(engine, job):
