@@ -5,6 +5,28 @@ from typing import Any
 from cli.output import say
 
 
+def learnt_from(card: dict[str, Any]) -> str:
+    """What was learnt from and what it was calibrated with."""
+    pictures, folds = card["pictures"], len(card["trainings"])
+    tiles = f" ({pictures['tiles']} tiles of them)" if "tiles" in pictures else ""
+    if folds > 1:
+        return (
+            f"{folds} networks, each learnt from about {pictures['training']} pictures{tiles}, "
+            f"{pictures['validation']} more validated; each of {pictures['calibration']} calibrated the network that "
+            "did not learn from it"
+        )
+    return (
+        f"learnt from {pictures['training']} pictures{tiles}; {pictures['validation']} validated, "
+        f"{pictures['calibration']} calibrated"
+    )
+
+
+def trained_for(card: dict[str, Any]) -> str:
+    """Epochs, and why the training ended, of each network."""
+    told = [f"{one['epochs']} epochs, best {one['best_epoch']}; {one['stopped']}" for one in card["trainings"]]
+    return told[0] if len(set(told)) == 1 else " / ".join(told)
+
+
 def say_findings(card: dict[str, Any]) -> None:
     """Near-duplicates, known defects and warnings, a line each. A card of an older version may lack any of them."""
     copies = card.get("near_duplicates", {"pictures": 0})

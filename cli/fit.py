@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.card import say_findings
+from cli.card import learnt_from, say_findings, trained_for
 from cli.output import note, print_json, say
 from cli.seen import seen_in_short
 from cli.session import Session, open_session
@@ -84,6 +84,13 @@ def fit(
             "below GOOD_DIR whose first bracket is the group, e.g. 'part_([0-9]+)'."
         ),
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Calibrate with every good picture, by as many networks, each of which did not learn from its share: "
+            "for few pictures. Left out: 5 where the rate needs it (features only), else 1."
+        ),
+    ] = None,
     force: Annotated[
         bool,
         typer.Option("--force", help="Make it active even where it is not better than scores that need no network."),
@@ -107,7 +114,7 @@ def fit(
         name=name, good_dir=str(good_dir.expanduser().absolute()),
         defects_dir=str(defects.expanduser().absolute()) if defects else None,
         size=size, architecture=architecture, score=score, false_alarms=false_alarms, epochs=epochs, minutes=minutes,
-        seed=seed, group=group, force=force, tiles=tiles, roi=_absolute(roi),
+        seed=seed, group=group, force=force, tiles=tiles, roi=_absolute(roi), folds=folds,
     )  # fmt: skip
     session = open_session()
     if queue:
@@ -152,11 +159,8 @@ def model_record(report: "FitReport") -> dict[str, Any]:
 
 def show_report(report: "FitReport") -> None:
     model, card = report.model, report.card
-    pictures = card["pictures"]
-    say(
-        f"{model.name} version {model.version} is {model.state}: learnt from {pictures['training']} pictures in "
-        f"{card['training']['epochs']} epochs (best: {card['training']['best_epoch']}; {card['training']['stopped']})"
-    )
+    say(f"{model.name} version {model.version} is {model.state}: {learnt_from(card)}")
+    say(f"training: {trained_for(card)}")
     say(card["certificate"])
     say_findings(card)
     say(f"synthetic defects that it reliably sees: {seen_in_short(card['honesty'])}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.card import say_findings
+from cli.card import learnt_from, say_findings, trained_for
 from cli.output import Format, print_json, say, write_rows
 from cli.seen import show_seen
 from cli.session import Session, open_session
@@ -84,11 +84,9 @@ def show(
         print_json({**record(row), "bundle_sha256": row.bundle_sha256, "card": row.card})
         return
     card = row.card
-    pictures, training, preprocessing = card["pictures"], card["training"], card["preprocessing"]
+    preprocessing = card["preprocessing"]
     say(f"{row.name} version {row.version} ({row.state}): {row.architecture} network, {card['network']['score']} score")
-    tiles = f" ({pictures['tiles']} tiles of them)" if "tiles" in pictures else ""
-    say(f"learnt from {pictures['training']} pictures{tiles}; {pictures['validation']} validated, "
-        f"{pictures['calibration']} calibrated; {pictures['refused']} files were not readable")  # fmt: skip
+    say(f"{learnt_from(card)}; {card['pictures']['refused']} files were not readable")
     colour = "colour" if preprocessing["channels"] == 3 else "gray"
     say(f"looks at {_looks_at(card)}, {colour}, {preprocessing['depth']} bit")
     if "region" in preprocessing:
@@ -97,7 +95,7 @@ def show(
         region = Region.from_dict(preprocessing["region"])
         other = "" if region.picture is None else "; pictures of another size are unreadable for it"
         say(f"only the region {region}{other}")
-    say(f"training: {training['epochs']} epochs, best {training['best_epoch']}; {training['stopped']}")
+    say(f"training: {trained_for(card)}")
     say(f"threshold {row.threshold:.6g}: {card['certificate']}")
     say_findings(card)
     if "honesty" in card:

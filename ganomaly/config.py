@@ -12,6 +12,8 @@ MOST_REMEMBERED = 65_536
 SCORES = ("latent", "residual")
 MOST_TILES = 8
 """Tiles that a picture is cut into, at most, in a row or in a column."""
+MOST_FOLDS = 20
+"""Networks of one model, at most."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Config:
 
     `rows` and `columns` are those of the overlapping tiles (`ganomaly.tiling`) that pictures are cut into; the networks
     see a tile, of `size` pixels a side.
+
+    `folds` is how many such networks there are: 1, or one for each fold of the good pictures, learnt without it.
     """
 
     architecture: str
@@ -50,6 +54,7 @@ class Config:
     memory: int = 0
     rows: int = 1
     columns: int = 1
+    folds: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -73,6 +78,7 @@ class Config:
             or not 0 <= config.memory <= MOST_REMEMBERED or (config.architecture == "features") != (config.memory > 0)
             or config.score_norm not in ("l1", "squares") or config.score not in SCORES
             or not 1 <= config.rows <= MOST_TILES or not 1 <= config.columns <= MOST_TILES
+            or not 1 <= config.folds <= MOST_FOLDS
         ):  # fmt: skip
             raise BundleError("network.json describes a network that this program does not have")
         return config

@@ -4,15 +4,17 @@ Inference only: moving statistics, one traced function of one fixed batch shape.
 of a picture depends on the picture and the weights, never on what else is scored with it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
 
 from ganomaly.config import Config
 from ganomaly.gan import GANomaly
-from ganomaly.networks import build_decoder, build_encoder, seen_shape
+from ganomaly.member import Member
+from ganomaly.networks import seen_shape
 from ganomaly.tiling import PLACES, Watched, layout_of
 from ganomaly.view import VIEWING_BATCH, FeatureView, PixelView, view_for
 
@@ -20,8 +22,6 @@ SCORING_BATCH = 32
 """Pictures in every call of the network. Larger gains little on a CPU, smaller costs much."""
 TILE_BATCHES = 4
 """Batches of tiles that are cut at a time."""
-
-_PARTS = ("encoder", "decoder", "second_encoder")
 
 
 @dataclass(frozen=True)
@@ -37,19 +37,24 @@ class Scores:
     parts: dict[str, np.ndarray]
     maps: np.ndarray | None
 
+    @classmethod
+    def together(cls, scores: "Sequence[Scores]") -> "Scores":
+        """Of one or more sets of pictures, in order, without their maps."""
+        parts = {name: np.concatenate([one.parts[name] for one in scores]) for name in scores[0].parts}
+        return cls(np.concatenate([one.raw for one in scores]), parts, None)
+
 
 class Detector:
-    """Encoder, decoder and second encoder with fixed weights."""
+    """One trained generator, or k of them, each learnt without one fold of the good pictures.
 
-    def __init__(self, config: Config, view: PixelView | FeatureView | None = None) -> None:
-        """With the numbers of `view`; without one, they are still to be assigned, as all weights are."""
+    Of several, the one to which a place of a picture is least odd speaks for it: so no score of theirs is above any of
+    the scores that each of them gives alone, which is what `cross-conformal` calibration needs.
+    """
+
+    def __init__(self, config: Config, members: Sequence[Member] | None = None) -> None:
+        """With these members; without, their numbers are still to be assigned."""
         self.config = config
-        self._networks = {
-            "encoder": build_encoder(config, 0, "encoder"),
-            "decoder": build_decoder(config, 0, "decoder"),
-            "second_encoder": build_encoder(config, 0, "second_encoder"),
-        }
-        self.view = view or view_for(config)
+        self._members = list(members) if members else _empty_members(config)
         # Fewer at a time where every picture passes through large maps.
         self._batch = VIEWING_BATCH if config.architecture == "features" else SCORING_BATCH
         side = seen_shape(config)[0]
@@ -63,10 +68,18 @@ class Detector:
     @classmethod
     def from_model(cls, model: GANomaly, view: PixelView | FeatureView | None = None) -> "Detector":
         """A detector with the weights that the model has now, and with `view`."""
-        detector = cls(model.config, view)
-        for name in _PARTS:
-            detector._networks[name].set_weights(getattr(model, name).get_weights())
-        return detector
+        return cls(model.config, [Member.from_model(model, view)])
+
+    @classmethod
+    def joined(cls, detectors: Sequence["Detector"]) -> "Detector":
+        """One of several that differ in what they have learnt from, and in nothing else."""
+        first = detectors[0]
+        joined = cls(
+            replace(first.config, folds=len(detectors)),
+            [member for detector in detectors for member in detector._members],
+        )
+        joined._watched = first._watched
+        return joined
 
     @classmethod
     def from_weights(cls, config: Config, weights: Mapping[str, np.ndarray]) -> "Detector":
@@ -87,6 +100,11 @@ class Detector:
             variable.assign(array)
         return detector
 
+    @property
+    def view(self) -> PixelView | FeatureView:
+        """How the first member sees pictures."""
+        return self._members[0].view
+
     def weights(self) -> dict[str, np.ndarray]:
         """All weights and moving statistics, float32, by a name that says where they belong; and, where not all places
         count, which do, bool."""
@@ -98,12 +116,13 @@ class Detector:
         self._watched = self._watched.inside(mask)
 
     def _variables(self) -> list[tuple[str, tf.Variable]]:
-        networks = [
-            (f"{part}/{number:02}", variable)
-            for part, network in self._networks.items()
-            for number, variable in enumerate(network.variables)
+        if len(self._members) == 1:
+            return self._members[0].variables()
+        return [
+            (f"fold-{number}/{name}", variable)
+            for number, member in enumerate(self._members)
+            for name, variable in member.variables()
         ]
-        return [*networks, *self.view.variables.items()]
 
     def score(self, pictures: np.ndarray, *, maps: bool = True) -> Scores:
         """Score (n, height, width, channels) pictures, uint8 or float32 in 0..255; any n, 0 included.
@@ -139,20 +158,22 @@ class Detector:
         return Scores(parts[self.config.score], parts, residual_maps)
 
     def _score_batch(self, pictures: tf.Tensor, places: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-        real = self.view.see(pictures)
-        latent = self._networks["encoder"](real, training=False)
-        fake = self._networks["decoder"](latent, training=False)
-        difference = latent - self._networks["second_encoder"](fake, training=False)
-        if self.config.architecture == "features":  # a map: the place where it is farthest off
-            distance = tf.reduce_max(tf.reduce_mean(tf.abs(difference), axis=3) * places, axis=(1, 2))
-        elif self.config.score_norm == "squares":
-            distance = tf.reduce_sum(tf.square(difference), axis=1)
-        else:
-            distance = tf.reduce_mean(tf.abs(difference), axis=1)
-        by_place = self.view.distance(real, fake) * places  # 0 outside of the region
+        extracted = self.view.extract(pictures)  # the same for all members
+        distances = [member.distances(extracted) for member in self._members]
+        distance, by_place = (functools.reduce(tf.minimum, part) for part in zip(*distances, strict=True))
+        if len(distance.shape) == 3:  # a map: the place where it is farthest off
+            distance = tf.reduce_max(distance * places, axis=(1, 2))
+        by_place *= places  # 0 outside of the region
         parts = {
             "latent": distance,
             "contextual": tf.reduce_mean(by_place, axis=(1, 2)),
             "residual": tf.reduce_max(by_place, axis=(1, 2)),
         }
         return parts, by_place
+
+
+def _empty_members(config: Config) -> list[Member]:
+    members: list[Member] = []
+    for _ in range(config.folds):
+        members.append(Member(config, view_for(config, members[0].view if members else None)))
+    return members

@@ -12,6 +12,8 @@ def set_threads(threads: int) -> None:
     with _quiet_unless_it_fails():
         import tensorflow as tf
 
+        # Networks of several folds are traced once each, which it takes for one that is traced again and again.
+        tf.get_logger().setLevel("ERROR")
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
             tf.config.threading.set_inter_op_parallelism_threads(1)

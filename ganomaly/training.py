@@ -45,6 +45,12 @@ class Trained:
     stopped: str
 
 
+def remembering(config: Config, pictures: int) -> Config:
+    """With a memory of at most half of all places of so many pictures: the rest is to be learnt from."""
+    places = pictures * (config.size // BACKBONE_STRIDE) ** 2
+    return replace(config, memory=min(config.memory, places // 2)) if config.memory else config
+
+
 def train(
     pictures: np.ndarray, validation: np.ndarray, config: Config, *, seed: int, epochs: int | None = None,
     minutes: float | None = None, checkpoint: Path | None = None, fingerprint: str = "",
@@ -58,7 +64,7 @@ def train(
     TrainingError where a loss stops being a number.
     """
     keras.utils.set_random_seed(seed)
-    config = _remembering(config, len(pictures))
+    config = remembering(config, len(pictures))
     model = GANomaly(config, seed)
     view = view_for(config)
     if isinstance(view, FeatureView):  # frozen: seen once, for all epochs
@@ -108,12 +114,6 @@ def train(
 
 def _judgement(losses: dict[str, float], config: Config) -> float:
     return config.weight_contextual * losses["val_contextual"] + config.weight_encoder * losses["val_encoder"]
-
-
-def _remembering(config: Config, pictures: int) -> Config:
-    """With a memory of at most half of all places: the rest is to be learnt from."""
-    places = pictures * (config.size // BACKBONE_STRIDE) ** 2
-    return replace(config, memory=min(config.memory, places // 2)) if config.memory else config
 
 
 def _hard_places(

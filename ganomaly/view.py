@@ -4,6 +4,9 @@
 channel with mean and deviation of the good training pictures.
 """
 
+from collections.abc import Callable
+
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -23,8 +26,15 @@ class PixelView:
     def __init__(self) -> None:
         self.variables: dict[str, tf.Variable] = {}
 
-    def see(self, pictures: tf.Tensor) -> tf.Tensor:
+    def extract(self, pictures: tf.Tensor) -> tf.Tensor:
+        """What does not depend on the pictures that were learnt from; views of one network share it."""
         return to_network(pictures)
+
+    def standardise(self, extracted: tf.Tensor) -> tf.Tensor:
+        return extracted
+
+    def see(self, pictures: tf.Tensor) -> tf.Tensor:
+        return self.standardise(self.extract(pictures))
 
     def distance(self, seen: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
         """(n, height, width): how far each place is from what was expected there."""
@@ -34,18 +44,29 @@ class PixelView:
 class FeatureView:
     """Standardised features, and how far they are from the expected ones beside what is usual for good pictures."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, beside: "FeatureView | None" = None) -> None:
+        """`beside` is another one whose backbone it shares: it is large, frozen, and the same for all."""
         self._gray = config.channels == 1
-        self._backbone = build_backbone(config.size, (BACKBONE_BLOCK,))
+        self._backbone: keras.Model = beside._backbone if beside else build_backbone(config.size, (BACKBONE_BLOCK,))
         zeros = np.zeros(BACKBONE_CHANNELS, np.float32)
         self.variables = {
             "features/mean": tf.Variable(zeros, trainable=False),
             "features/deviation": tf.Variable(zeros + 1, trainable=False),
             "residual/usual": tf.Variable(np.float32(1), trainable=False),
         }
+        self._extract = tf.function(self.extract, reduce_retracing=True)
+        self._see = tf.function(self.see, reduce_retracing=True)
+
+    def extract(self, pictures: tf.Tensor) -> tf.Tensor:
+        """What does not depend on the pictures that were learnt from; views of one network share it."""
+        pictures = tf.cast(pictures, tf.float32)
+        return self._backbone(tf.repeat(pictures, 3, axis=3) if self._gray else pictures, training=False)
+
+    def standardise(self, extracted: tf.Tensor) -> tf.Tensor:
+        return (extracted - self.variables["features/mean"]) / self.variables["features/deviation"]
 
     def see(self, pictures: tf.Tensor) -> tf.Tensor:
-        return (self._features(pictures) - self.variables["features/mean"]) / self.variables["features/deviation"]
+        return self.standardise(self.extract(pictures))
 
     def distance(self, seen: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
         """(n, height, width): mean squared residual, 1 on average over places of good pictures."""
@@ -53,7 +74,7 @@ class FeatureView:
 
     def fit_standard(self, pictures: np.ndarray) -> np.ndarray:
         """Take mean and deviation from training pictures (n, size, size, channels); returns what is seen of them."""
-        raw = self._all(self._features, pictures)
+        raw = _in_batches(self._extract, pictures)
         deviation = np.maximum(raw.std(axis=(0, 1, 2)), _LEAST_DEVIATION)
         mean = raw.mean(axis=(0, 1, 2))
         self.variables["features/mean"].assign(mean)
@@ -64,26 +85,24 @@ class FeatureView:
 
     def see_all(self, pictures: np.ndarray) -> np.ndarray:
         """What is seen of pictures (n, size, size, channels): float32 (n, side, side, 112)."""
-        return self._all(self.see, pictures)
+        return _in_batches(self._see, pictures)
 
     def fit_residual(self, residual: np.ndarray) -> None:
         """Take what is usual from residuals (n, side, side, 112) of good pictures that were not trained on."""
         usual = np.square(residual, dtype=np.float64).mean()
         self.variables["residual/usual"].assign(max(usual, _LEAST_USUAL))
 
-    def _features(self, pictures: tf.Tensor) -> tf.Tensor:
-        pictures = tf.cast(pictures, tf.float32)
-        return self._backbone(tf.repeat(pictures, 3, axis=3) if self._gray else pictures, training=False)
 
-    @staticmethod
-    def _all(see: object, pictures: np.ndarray) -> np.ndarray:
-        traced = tf.function(see, reduce_retracing=True)
-        parts = [
-            traced(tf.convert_to_tensor(np.asarray(pictures[i : i + VIEWING_BATCH], np.float32))).numpy()
-            for i in range(0, len(pictures), VIEWING_BATCH)
-        ]
-        return np.concatenate(parts)
+def _in_batches(see: Callable[[tf.Tensor], tf.Tensor], pictures: np.ndarray) -> np.ndarray:
+    parts = [
+        see(tf.convert_to_tensor(np.asarray(pictures[i : i + VIEWING_BATCH], np.float32))).numpy()
+        for i in range(0, len(pictures), VIEWING_BATCH)
+    ]
+    return np.concatenate(parts)
 
 
-def view_for(config: Config) -> PixelView | FeatureView:
-    return FeatureView(config) if config.architecture == "features" else PixelView()
+def view_for(config: Config, beside: PixelView | FeatureView | None = None) -> PixelView | FeatureView:
+    """A view whose numbers are still to be fitted; `beside` is another one of the same configuration."""
+    if config.architecture != "features":
+        return PixelView()
+    return FeatureView(config, beside if isinstance(beside, FeatureView) else None)

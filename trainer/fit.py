@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
 
@@ -26,23 +26,25 @@ from oddlot.settings import Settings
 from oddlot.words import ModelState
 from pictures.listing import FoundFile
 from trainer import quality
+from trainer.folding import choose_folds, split_or_fold
 from trainer.grouping import check_group, join_groups, name_groups
 from trainer.honesty import measure, warn_of_blindness
+from trainer.learning import Learnt, Progress, learn
 from trainer.look import Look, check_look, choose_look
 from trainer.near_duplicates import Pair, near_duplicates
 from trainer.sessions import warn_of_sessions
-from trainer.splitting import Split, split
-from trainer.tiles import MOST_TO_JUDGE, MOST_TO_LEARN, choose_tiles
+from trainer.splitting import Split
+from trainer.tiles import MOST_TO_LEARN, count_tiles
 from trainer.training_set import TrainingSet, check_usable, find_good_pictures, read_pictures
 from trainer.trivial import Trivial
 
 if TYPE_CHECKING:
-    from ganomaly.training import EpochReport, Trained
+    from ganomaly.training import EpochReport
 
 GOLDEN_PICTURES = 4
 """Held-out good pictures that travel with the bundle and are scored again whenever it is loaded."""
 
-CHECKPOINT = "checkpoint.npz"
+CHECKPOINTS = "checkpoint-*.npz"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -65,6 +67,7 @@ class FitOptions:
     force: bool = False
     roi: str | None = None
     tiles: str | None = None
+    folds: int | None = None
 
 
 @dataclass
@@ -90,14 +93,6 @@ def why_not_active(report: FitReport) -> str | None:
     )
 
 
-class Progress(Protocol):
-    """Told how a fit goes on; any of these may be slow without changing the result."""
-
-    def say(self, text: str) -> None: ...
-    def reading(self, done: int, total: int) -> None: ...
-    def epoch(self, report: "EpochReport") -> None: ...
-
-
 class Silent:
     """A Progress that tells nobody."""
 
@@ -114,7 +109,7 @@ def check_name(name: str) -> None:
 
 def check_options(options: FitOptions) -> None:
     """Refuse what cannot work before anything is read. Raises TrainingError."""
-    from ganomaly.config import config_for
+    from ganomaly.config import MOST_FOLDS, config_for
 
     check_name(options.name)
     config_for(options.architecture, options.size, 1, options.score)
@@ -125,6 +120,8 @@ def check_options(options: FitOptions) -> None:
         raise TrainingError(f"--epochs must be at least 1, not {options.epochs}")
     if options.minutes is not None and not 0 < options.minutes < math.inf:
         raise TrainingError(f"--minutes must be a number above 0, not {options.minutes:g}")
+    if options.folds is not None and not 1 <= options.folds <= MOST_FOLDS:
+        raise TrainingError(f"--folds must lie between 1 and {MOST_FOLDS}, not {options.folds}")
     if options.seed < 0:
         raise TrainingError(f"--seed must be 0 or more, not {options.seed}")
     if options.group is not None:
@@ -145,7 +142,7 @@ def fit(
     folder = Path(options.good_dir).expanduser()
     files = find_good_pictures(folder, settings)
     names = _group_names(files, options)
-    split(len(files), options.false_alarms, options.seed, names)  # refuse a rate or groups before the pictures are read
+    _parts(len(files), options, names)  # refuse a rate or groups before the pictures are read
     if options.defects_dir is not None:
         quality.check_folder(Path(options.defects_dir))  # and not after an hour of training
     with _scratch(settings, options) as scratch:
@@ -168,64 +165,47 @@ def _fit_on(
 
     set_threads(threads)
     from ganomaly.bundle import write_bundle
-    from ganomaly.calibration import Calibration
+    from ganomaly.calibration import CROSS, SPLIT, Calibration
     from ganomaly.heat import MAP_SCALE, map_scale
-    from ganomaly.training import train
 
-    preprocessing, config = look.preprocessing, look.config
+    preprocessing = look.preprocessing
     names = _group_names(good.files, options)
     copies = near_duplicates(good.pixels, good.hashes)
-    parts = split(len(good.hashes), options.false_alarms, options.seed, join_groups(names, copies, len(good.hashes)))
+    parts = _parts(len(good.hashes), options, join_groups(names, copies, len(good.hashes)))
     progress.say(
-        f"training on {len(parts.train)} pictures of {look.layout.canvas[1]}x{look.layout.canvas[0]}, "
-        f"{'colour' if preprocessing.channels == 3 else 'gray'}; {len(parts.validation)} validate, "
-        f"{len(parts.calibration)} calibrate"
+        f"training on {len(parts[0].train)} pictures of {look.layout.canvas[1]}x{look.layout.canvas[0]}, "
+        f"{'colour' if preprocessing.channels == 3 else 'gray'}; {len(parts[0].validation)} validate, "
+        f"{len(parts[0].calibration)} calibrate"
+        + (f"; so {len(parts)} times, until each of the {len(good.hashes)} has calibrated" if len(parts) > 1 else "")
     )
-    learnt, judged = (
-        choose_tiles(
-            good.pixels, chosen, look.layout, preprocessing.mask, most=most, seed=options.seed,
-            store=scratch / f"tiles-{most}.npy",
-        )
-        for chosen, most in ((parts.train, MOST_TO_LEARN), (parts.validation, MOST_TO_JUDGE))
-    )  # fmt: skip
-    if not look.layout.whole:
-        progress.say(f"learning from {len(learnt)} tiles of them")
-    trained = train(
-        learnt, judged, config,
-        seed=options.seed, epochs=options.epochs, minutes=options.minutes, checkpoint=scratch / CHECKPOINT,
-        fingerprint=f"{good.fingerprint} {json.dumps(config.to_dict(), sort_keys=True)} {options.seed} "
-        f"{parts.fingerprint} {json.dumps(preprocessing.to_dict(), sort_keys=True)}",
-        on_epoch=progress.epoch,
-    )  # fmt: skip
-    if preprocessing.mask is not None:
-        trained.detector.look_at(preprocessing.mask)
-    scores = quality.scores_of(trained.detector, good.pixels, parts.calibration, preprocessing)
-    calibration = Calibration.fit(scores.raw, options.false_alarms)
-    card = _card(options, look, good, parts, trained, calibration.certificate())
-    if not look.layout.whole:
-        card["pictures"]["tiles"] = len(learnt)
+    learnt = learn(
+        good, parts, look, scratch, progress, seed=options.seed, epochs=options.epochs, minutes=options.minutes
+    )
+    detector, scores = learnt.detector, learnt.scores
+    calibration = Calibration.fit(scores.raw, options.false_alarms, method=SPLIT if len(parts) == 1 else CROSS)
+    card = _card(options, look, good, parts, learnt, calibration.certificate())
     card[MAP_SCALE] = map_scale(scores.parts["residual"], calibration.false_alarms)
     folder = Path(options.good_dir).expanduser()
     card["near_duplicates"] = _describe_copies(good, folder, copies)
-    card["warnings"] = warn_of_sessions(good.files, folder, names, parts.calibration)
+    card["warnings"] = warn_of_sessions(good.files, folder, names, learnt.calibration)
     if names is not None:
         card["pictures"]["groups"] = len(set(names))
     progress.say("measuring on synthetic defects what it sees")
     honesty = measure(
-        lambda pictures: trained.detector.score(pictures, maps=False).raw, calibration.flagged,
-        Trivial.fit(good.pixels, parts.train), good.pixels, parts.calibration, scores.raw, seed=options.seed,
+        lambda pictures: detector.score(pictures, maps=False).raw, calibration.flagged,
+        Trivial.fit(good.pixels, parts[0].train), good.pixels, learnt.calibration, scores.raw, seed=options.seed,
     )  # fmt: skip
     card["honesty"] = honesty.record
     card["warnings"] += warn_of_blindness(honesty.record)
     if options.defects_dir is not None:
         card["defects"] = quality.recall_on_defects(
-            Path(options.defects_dir), trained.detector, calibration, preprocessing, settings
+            Path(options.defects_dir), detector, calibration, preprocessing, settings
         )
     uri = f"{options.name}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(3).hex()}"
     sha256 = write_bundle(
-        settings.model_store / uri, detector=trained.detector, calibration=calibration,
+        settings.model_store / uri, detector=detector, calibration=calibration,
         preprocessing=preprocessing.to_dict(), card=card, sheet=honesty.sheet,
-        golden=good.pixels[parts.calibration[: preprocessing.at_once(GOLDEN_PICTURES)]],
+        golden=good.pixels[learnt.calibration[: preprocessing.at_once(GOLDEN_PICTURES)]],
     )  # fmt: skip
     model = models.register_model(
         engine, name=options.name, bundle_uri=uri, bundle_sha256=sha256, architecture=options.architecture,
@@ -254,12 +234,20 @@ def _scratch(settings: Settings, options: FitOptions) -> Iterator[Path]:
         try:
             yield scratch
         except OddlotError:
-            if not (scratch / CHECKPOINT).exists():  # what was learnt outlives a full disk
+            if not any(scratch.glob(CHECKPOINTS)):  # what was learnt outlives a full disk
                 shutil.rmtree(scratch, ignore_errors=True)
             raise
         shutil.rmtree(scratch, ignore_errors=True)
     finally:
         os.close(lock)
+
+
+def _parts(n: int, options: FitOptions, groups: list[str] | None) -> list[Split]:
+    asked = options.folds
+    if asked is None and options.architecture != "features":
+        asked = 1  # they are there to be compared with, as published
+    folds = choose_folds(n, options.false_alarms, asked)
+    return split_or_fold(n, options.false_alarms, folds, options.seed, groups)
 
 
 def _group_names(files: list[FoundFile], options: FitOptions) -> list[str] | None:
@@ -278,33 +266,33 @@ def _describe_copies(good: TrainingSet, folder: Path, copies: list[Pair]) -> dic
 
 
 def _card(
-    options: FitOptions, look: Look, good: TrainingSet, parts: Split, trained: "Trained", certificate: str
+    options: FitOptions, look: Look, good: TrainingSet, parts: list[Split], learnt: Learnt, certificate: str
 ) -> dict[str, Any]:  # fmt: skip
-    return {
+    card: dict[str, Any] = {
         "name": options.name,
         "fitted_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "options": asdict(options),
-        "network": trained.detector.config.to_dict(),
+        "network": learnt.detector.config.to_dict(),
         "preprocessing": look.preprocessing.to_dict(),
         "pictures": {
             "usable": len(good.hashes),
             "refused": len(good.refused),
             "size": list(look.usual or ()),
-            "training": len(parts.train),
-            "validation": len(parts.validation),
-            "calibration": len(parts.calibration),
+            "training": len(parts[0].train),
+            "validation": len(parts[0].validation),
+            "calibration": len(learnt.calibration),
             "fingerprint": good.fingerprint,
         },
         "certificate": certificate,
-        "training": {
-            "epochs": len(trained.history),
-            "best_epoch": trained.best_epoch,
-            "stopped": trained.stopped,
-            "history": trained.history,
-        },
+        "trainings": learnt.trainings,
         "versions": {
             "oddlot": oddlot.__version__,
             "python": platform.python_version(),
             **{name: version(name) for name in ("tensorflow", "keras", "numpy", "pillow")},
         },
     }
+    if not look.layout.whole:
+        card["pictures"]["tiles"] = count_tiles(
+            len(parts[0].train), look.layout, look.preprocessing.mask, MOST_TO_LEARN
+        )
+    return card

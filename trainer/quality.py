@@ -93,7 +93,4 @@ def scores_of(detector: "Detector", pixels: np.ndarray, pictures: np.ndarray, pr
 
     step = preprocessing.at_once(CHUNK)
     parts = [pictures[i : i + step] for i in range(0, len(pictures), step)]
-    scored = [detector.score(pixels[part], maps=False) for part in parts]
-    names = scored[0].parts
-    joined = {name: np.concatenate([scores.parts[name] for scores in scored]) for name in names}
-    return Scores(np.concatenate([scores.raw for scores in scored]), joined, None)
+    return Scores.together([detector.score(pixels[part], maps=False) for part in parts])

@@ -45,7 +45,7 @@ def split(n: int, rate: float | None, seed: int, groups: Sequence[str] | None = 
     rate that was asked for is not supported.
     """
     validation, calibration = split_sizes(n, rate)
-    members = _by_group(groups if groups is not None else [str(i) for i in range(n)])
+    members = by_group(groups if groups is not None else [str(i) for i in range(n)])
     if len(members) < 3:
         raise TrainingError(
             f"the {n} good pictures form only {len(members)} group{'s' * (len(members) > 1)} (--group and "
@@ -53,8 +53,8 @@ def split(n: int, rate: float | None, seed: int, groups: Sequence[str] | None = 
             "group them more finely or give more pictures"
         )
     order = [members[k] for k in np.random.default_rng([seed, 1]).permutation(len(members))]
-    validating, order = _fill(order, validation, 1)
-    calibrating, order = _fill(order, calibration, 1 if rate is None else pictures_needed(rate))
+    validating, order = fill(order, validation, 1)
+    calibrating, order = fill(order, calibration, 1 if rate is None else pictures_needed(rate))
     left = sum(map(len, order))
     if left < FEWEST_LEARNT:
         raise TrainingError(
@@ -62,7 +62,7 @@ def split(n: int, rate: float | None, seed: int, groups: Sequence[str] | None = 
             f"for validation and calibration leave {left} to learn from and {FEWEST_LEARNT} are needed; "
             "group them more finely or give more pictures"
         )
-    return Split(_indices(order), _indices(validating), _indices(calibrating))
+    return Split(indices(order), indices(validating), indices(calibrating))
 
 
 def split_sizes(n: int, rate: float | None) -> tuple[int, int]:
@@ -71,19 +71,22 @@ def split_sizes(n: int, rate: float | None) -> tuple[int, int]:
     A fifth calibrates, or more, up to two fifths, where the rate needs it (1 % where none was asked for). Raises
     CalibrationError where a rate that was asked for needs more than that.
     """
-    validation = max(2, round(n * VALIDATION_SHARE))
     needed = pictures_needed(0.01 if rate is None else rate)
     most = int(n * LARGEST_CALIBRATION_SHARE)
     if rate is not None and needed > most:
         raise CalibrationError(
             f"a false-alarm rate of {rate:g} needs {needed} good pictures for calibration alone, "
             f"so at least {math.ceil(needed / LARGEST_CALIBRATION_SHARE)} in all; there are {n}: "
-            "give more pictures or ask for a higher rate"
+            "give more pictures, ask for a higher rate" + (" or give --folds 5" if n >= needed else "")
         )
-    return validation, min(most, max(needed, round(n * CALIBRATION_SHARE)))
+    return validation_size(n), min(most, max(needed, round(n * CALIBRATION_SHARE)))
 
 
-def _by_group(groups: Sequence[str]) -> list[list[int]]:
+def validation_size(n: int) -> int:
+    return max(2, round(n * VALIDATION_SHARE))
+
+
+def by_group(groups: Sequence[str]) -> list[list[int]]:
     """The pictures of each group, groups in order of their first picture."""
     members: dict[str, list[int]] = {}
     for i, group in enumerate(groups):
@@ -91,7 +94,7 @@ def _by_group(groups: Sequence[str]) -> list[list[int]]:
     return list(members.values())
 
 
-def _fill(order: list[list[int]], size: int, fewest: int) -> tuple[list[list[int]], list[list[int]]]:
+def fill(order: list[list[int]], size: int, fewest: int) -> tuple[list[list[int]], list[list[int]]]:
     """Take groups from `order` until they hold about `size` pictures and at least `fewest`; (taken, left)."""
     taken: list[list[int]] = []
     left: list[list[int]] = []
@@ -109,5 +112,5 @@ def _fill(order: list[list[int]], size: int, fewest: int) -> tuple[list[list[int
     return taken, left
 
 
-def _indices(groups: list[list[int]]) -> np.ndarray:
+def indices(groups: list[list[int]]) -> np.ndarray:
     return np.array(sorted(i for group in groups for i in group), dtype=np.intp)

@@ -12,6 +12,11 @@ MOST_TO_LEARN, MOST_TO_JUDGE = 4000, 1000
 at 256 pixels."""
 
 
+def count_tiles(pictures: int, layout: Layout, mask: np.ndarray | None, most: int) -> int:
+    """How many tiles `choose_tiles` takes of so many pictures."""
+    return pictures if layout.whole else min(most, pictures * len(Watched(layout, layout.size, mask).kept))
+
+
 def choose_tiles(
     pixels: np.ndarray, pictures: np.ndarray, layout: Layout, mask: np.ndarray | None, *, most: int, seed: int,
     store: Path,

@@ -16,6 +16,8 @@ from PIL import Image
         (("--false-alarms", "2"), "--false-alarms"),
         (("--epochs", "0"), "--epochs"),
         (("--seed", "-1"), "--seed"),
+        (("--folds", "0"), "--folds"),
+        (("--folds", "2", "--false-alarms", "0.01"), "needs 99 good pictures and there are 60"),
         (("--minutes", "inf"), "--minutes"),
         (("--architecture", "resnet"), "resnet"),
         (("--score", "brightness"), "brightness"),
@@ -31,6 +33,31 @@ def test_a_wish_that_cannot_be_met_is_refused_in_one_line_before_reading(empty_o
     assert len(error.strip().splitlines()) == 1
     assert words in error
     assert empty_oddlot.json("models") == []
+
+
+def test_with_folds_every_picture_calibrates_and_a_kill_costs_no_network_that_is_done(empty_oddlot, drawn):
+    command = (
+        "fit", "flange", drawn / "train" / "good", "--architecture", "article", "--size", "32", "--epochs", "20",
+        "--folds", "3", "--false-alarms", "0.02", "--force",
+    )  # fmt: skip
+    process = empty_oddlot.start(*command)
+    for line in process.stderr:
+        if line.startswith("epoch 22/60"):
+            break
+    process.kill()
+    process.communicate()
+    process = empty_oddlot.start(*command)
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert int(re.search(r"^epoch (\d+)/60", err, re.MULTILINE)[1]) >= 23
+    card = empty_oddlot.json("models", "show", "flange")["card"]
+    assert card["pictures"]["calibration"] == 60
+    assert [one["epochs"] for one in card["trainings"]] == [20, 20, 20]
+    shown = empty_oddlot.run("models", "show", "flange")
+    assert "3 networks, each learnt from about 34 pictures" in shown
+    assert "Calibrated on 60 good pictures, each scored by a model that did not learn from it." in shown
+    job = empty_oddlot.json("inspect", "flange", drawn / "tonight")
+    assert (job["state"], job["scored"]) == ("done", 24)
 
 
 def test_a_killed_fit_goes_on_after_its_last_epoch(empty_oddlot, drawn):

@@ -1,0 +1,99 @@
+"""The networks of a fit: one, or one for each fold, and how the pictures score that they did not learn from."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from trainer.look import Look
+from trainer.quality import scores_of
+from trainer.splitting import Split
+from trainer.tiles import MOST_TO_JUDGE, MOST_TO_LEARN, choose_tiles, count_tiles
+from trainer.training_set import TrainingSet
+
+if TYPE_CHECKING:
+    from ganomaly.detector import Detector, Scores
+    from ganomaly.training import EpochReport, Trained
+
+
+class Progress(Protocol):
+    """Told how a fit goes on; any of these may be slow without changing the result."""
+
+    def say(self, text: str) -> None: ...
+    def reading(self, done: int, total: int) -> None: ...
+    def epoch(self, report: "EpochReport") -> None: ...
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """The detector of all networks; the numbers of the pictures that calibrate, and their scores by the network that
+    did not see them; and what is told of each training."""
+
+    detector: "Detector"
+    calibration: np.ndarray
+    scores: "Scores"
+    trainings: list[dict[str, Any]]
+
+
+def learn(
+    good: TrainingSet, parts: list[Split], look: Look, scratch: Path, progress: Progress, *, seed: int,
+    epochs: int | None, minutes: float | None,
+) -> Learnt:  # fmt: skip
+    """Train on every split of the good pictures. `epochs` are those of each network, `minutes` those of all together;
+    a state of each is kept in `scratch`. Raises TrainingError where a training goes wrong."""
+    from ganomaly.detector import Detector, Scores
+    from ganomaly.training import remembering, train
+
+    mask = look.preprocessing.mask
+    counts = [count_tiles(len(part.train), look.layout, mask, MOST_TO_LEARN) for part in parts]
+    if not look.layout.whole:
+        progress.say(f"learning from {min(counts)} tiles of them")
+    # Networks of folds share one memory, so that many cost no more than one, and are all built alike.
+    config = remembering(replace(look.config, memory=look.config.memory // len(parts)), min(counts))
+    detectors: list[Detector] = []
+    scores: list[Scores] = []
+    trainings: list[dict[str, Any]] = []
+    for fold, part in enumerate(parts):
+        learnt, judged = (
+            choose_tiles(
+                good.pixels, chosen, look.layout, mask, most=most, seed=seed, store=scratch / f"tiles-{most}.npy"
+            )
+            for chosen, most in ((part.train, MOST_TO_LEARN), (part.validation, MOST_TO_JUDGE))
+        )
+        trained = train(
+            learnt, judged, config,
+            seed=seed, epochs=epochs, minutes=None if minutes is None else minutes / len(parts),
+            checkpoint=scratch / f"checkpoint-{fold}.npz",
+            fingerprint=f"{good.fingerprint} {json.dumps(config.to_dict(), sort_keys=True)} {seed} "
+            f"{part.fingerprint} {json.dumps(look.preprocessing.to_dict(), sort_keys=True)}",
+            on_epoch=_InAll(progress, fold, len(parts)).epoch,
+        )  # fmt: skip
+        if mask is not None:
+            trained.detector.look_at(mask)
+        detectors.append(trained.detector)
+        scores.append(scores_of(trained.detector, good.pixels, part.calibration, look.preprocessing))
+        trainings.append(_told(trained))
+    joined = detectors[0] if len(parts) == 1 else Detector.joined(detectors)
+    return Learnt(joined, np.concatenate([part.calibration for part in parts]), Scores.together(scores), trainings)
+
+
+def _told(trained: "Trained") -> dict[str, Any]:
+    return {
+        "epochs": len(trained.history),
+        "best_epoch": trained.best_epoch,
+        "stopped": trained.stopped,
+        "history": trained.history,
+    }
+
+
+class _InAll:
+    """Epochs of one fold as those of all folds together."""
+
+    def __init__(self, progress: Progress, fold: int, folds: int) -> None:
+        self._progress, self._fold, self._folds = progress, fold, folds
+
+    def epoch(self, report: "EpochReport") -> None:
+        before = self._fold * report.epochs
+        self._progress.epoch(replace(report, epoch=before + report.epoch, epochs=self._folds * report.epochs))
