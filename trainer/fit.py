@@ -213,7 +213,8 @@ def _fit_on(
     progress.say("measuring on synthetic defects what it sees")
     honesty = measure(
         lambda pictures: trained.detector.score(pictures, maps=False).raw, calibration.flagged,
-        Trivial.fit(good.pixels, parts.train), good.pixels, parts.calibration, scores.raw, seed=options.seed,
+        Trivial.fit(good.pixels, parts.train, preprocessing.mask), good.pixels, parts.calibration, scores.raw,
+        seed=options.seed, inside=preprocessing.mask,
     )  # fmt: skip
     card["honesty"] = honesty.record
     card["warnings"] += warn_of_blindness(honesty.record)
