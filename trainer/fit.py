@@ -32,7 +32,7 @@ from trainer.look import Look, check_look, choose_look
 from trainer.near_duplicates import Pair, near_duplicates
 from trainer.sessions import warn_of_sessions
 from trainer.splitting import Split, split
-from trainer.tiles import MOST_TO_JUDGE, MOST_TO_LEARN, choose_tiles
+from trainer.tiles import MOST_TO_JUDGE, MOST_TO_LEARN, choose_tiles, places_inside
 from trainer.training_set import TrainingSet, check_usable, find_good_pictures, read_pictures
 from trainer.trivial import Trivial
 
@@ -170,6 +170,7 @@ def _fit_on(
     from ganomaly.bundle import write_bundle
     from ganomaly.calibration import Calibration
     from ganomaly.heat import MAP_SCALE, map_scale
+    from ganomaly.networks import seen_shape
     from ganomaly.training import train
 
     preprocessing, config = look.preprocessing, look.config
@@ -190,12 +191,17 @@ def _fit_on(
     )  # fmt: skip
     if not look.layout.whole:
         progress.say(f"learning from {len(learnt)} tiles of them")
+    inside, inside_validation = (
+        places_inside(len(chosen), look.layout, preprocessing.mask, seen_shape(config)[0], most=most, seed=options.seed)
+        for chosen, most in ((parts.train, MOST_TO_LEARN), (parts.validation, MOST_TO_JUDGE))
+    )
     trained = train(
         learnt, judged, config,
         seed=options.seed, epochs=options.epochs, minutes=options.minutes, checkpoint=scratch / CHECKPOINT,
         fingerprint=f"{good.fingerprint} {json.dumps(config.to_dict(), sort_keys=True)} {options.seed} "
         f"{parts.fingerprint} {json.dumps(preprocessing.to_dict(), sort_keys=True)}",
         on_epoch=progress.epoch,
+        inside=inside, inside_validation=inside_validation,
     )  # fmt: skip
     if preprocessing.mask is not None:
         trained.detector.look_at(preprocessing.mask)
