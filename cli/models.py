@@ -91,7 +91,7 @@ def show(
         f"{pictures['calibration']} calibrated; {pictures['refused']} files were not readable")  # fmt: skip
     colour = "colour" if preprocessing["channels"] == 3 else "gray"
     say(f"looks at {_looks_at(card)}, {colour}, {preprocessing['depth']} bit")
-    if "region" in preprocessing:
+    if preprocessing["region"] is not None:
         from pictures.region import Region
 
         region = Region.from_dict(preprocessing["region"])
@@ -100,8 +100,7 @@ def show(
     say(f"training: {training['epochs']} epochs, best {training['best_epoch']}; {training['stopped']}")
     say(f"threshold {row.threshold:.6g}: {card['certificate']}")
     say_findings(card)
-    if "honesty" in card:
-        show_seen(card["honesty"])
+    show_seen(card["honesty"])
     reason = rows.reason_against(card)
     if row.state == ModelState.CANDIDATE:
         say(f"It is a candidate{', because ' if reason else ''}{reason}. Make it active: "
@@ -112,9 +111,7 @@ def show(
         say(f"Version {candidate.version} is newer and a candidate: oddlot models show {name} --version "
             f"{candidate.version}")  # fmt: skip
     say(f"bundle {row.bundle_uri} ({row.bundle_sha256})")
-    sheet = bundle_path(session, row) / SHEET
-    if sheet.is_file():
-        say(f"picture of the synthetic defects: {sheet}")
+    say(f"picture of the synthetic defects: {bundle_path(session, row) / SHEET}")
 
 
 @group.command("promote", epilog="Example: oddlot models promote flange 1")
@@ -222,7 +219,7 @@ def record(row: "ModelRow") -> dict[str, Any]:
 def _looks_at(card: dict[str, Any]) -> str:
     """Size and tiles in plain words."""
     network, size = card["network"], card["preprocessing"]["size"]
-    rows, columns = network.get("rows", 1), network.get("columns", 1)
+    rows, columns = network["rows"], network["columns"]
     if (rows, columns) == (1, 1):
         return f"{size}x{size} pixels"
     height, width = card["preprocessing"]["canvas"]

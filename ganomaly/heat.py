@@ -30,7 +30,7 @@ def heat(bundle: "Bundle", maps: NDArray[np.float32]) -> NDArray[np.float64] | N
 
     Where the raw score is taken from the map, a place's value is a raw score: the largest heat of a picture is its
     score. The latent score of the paper has no places: there the scale is that of the card, and None is returned where
-    the card has none, being older. Raises ValueError where a value is not finite.
+    the card has none that can be used. Raises ValueError where a value is not finite.
     """
     calibration = bundle.calibration
     if bundle.detector.config.score != "latent":

@@ -140,7 +140,7 @@ def _score_again(item: ItemDetail, model: scoring_process.Model, decoded: Decode
         )
     heats = heat(model.bundle, scores.maps)
     if heats is None:
-        found.notes.append("no heat map: this model was fitted before its score had one; fit it again")
+        found.notes.append("no heat map: the card of this model has no scale for one that can be used")
     else:
         found.heat, found.heat_from = heats[0], "picture"
 

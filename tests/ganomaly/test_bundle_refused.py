@@ -12,10 +12,10 @@ import pytest
 
 from ganomaly.arrays import pack_arrays, unpack_arrays
 from ganomaly.bundle import open_bundle, read_bundle_head, read_card, read_sheet
-from ganomaly.manifest import LIMITS, MANIFEST, OPTIONAL, make_manifest
+from ganomaly.manifest import LIMITS, MANIFEST, make_manifest
 from oddlot.errors import BundleError
 
-FILES = [MANIFEST, *LIMITS, *OPTIONAL]
+FILES = [MANIFEST, *LIMITS]
 CARD = {"name": "flange", "note": "Größe µ"}
 
 

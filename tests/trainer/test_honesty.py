@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ganomaly.calibration import Calibration
-from ganomaly.manifest import OPTIONAL, SHEET
+from ganomaly.manifest import LIMITS, SHEET
 from ganomaly.synthetic import KINDS
 from pictures.drawing import draw_part
 from trainer.honesty import Honesty, measure, warn_of_blindness
@@ -113,7 +113,7 @@ def test_the_same_seed_gives_the_same_record_and_sheet(parts, of_oracle):
 
 def test_the_sheet_frames_what_was_flagged_in_green_and_the_rest_in_red(of_oracle, of_coin):
     def colours(honesty):
-        assert len(honesty.sheet) < OPTIONAL[SHEET]
+        assert len(honesty.sheet) < LIMITS[SHEET]
         pixels = np.asarray(Image.open(io.BytesIO(honesty.sheet)).convert("RGB")).reshape(-1, 3).astype(int)
         green = (pixels[:, 1] - pixels[:, [0, 2]].max(axis=1) > 90).sum()
         return green, (pixels[:, 0] - pixels[:, 1:].max(axis=1) > 90).sum()
