@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ganomaly.config import Config
 from ganomaly.gan import GANomaly
-from ganomaly.networks import build_decoder, build_encoder, seen_shape
+from ganomaly.networks import build_decoder, build_encoder, least_weights, seen_shape
 from ganomaly.tiling import PLACES, Watched, layout_of
 from ganomaly.view import VIEWING_BATCH, FeatureView, PixelView, view_for
 
@@ -71,6 +71,8 @@ class Detector:
     @classmethod
     def from_weights(cls, config: Config, weights: Mapping[str, np.ndarray]) -> "Detector":
         """Raises ValueError where the arrays are not those of the network: names, shapes, finite float32."""
+        if sum(array.size for array in weights.values()) < least_weights(config):  # before any memory is taken for them
+            raise ValueError("it holds fewer numbers than such a network has")
         detector = cls(config)
         weights = dict(weights)
         if PLACES in weights:

@@ -99,6 +99,9 @@ def test_calibration_sizes_are_those_of_the_models_that_scored(engine, register,
     finish(engine, claimed(engine, job, 1))
     assert calibration_sizes(engine, ResultFilter()) == [80]
     finish(engine, claimed(engine, submit(1), 1))  # of a model whose card does not say
+    for pictures in ([1], "80", 3, {"calibration": "many"}, {"calibration": True}, {"calibration": -1}):
+        register("flange", card={"pictures": pictures})
+        finish(engine, claimed(engine, submit(1), 1))
     assert calibration_sizes(engine, ResultFilter()) == [80]
 
 

@@ -161,6 +161,18 @@ def test_weights_of_another_network_are_refused(bundle) -> None:
             open_bundle(bundle)
 
 
+@pytest.mark.parametrize("change", [{"width": 1024}, {"latent": 4096}])
+def test_a_network_that_is_larger_than_its_weights_is_not_even_built(bundle, monkeypatch, change) -> None:
+    def built(config, *_):
+        raise AssertionError("memory was taken for it")
+
+    monkeypatch.setattr("ganomaly.detector.build_encoder", built)
+    network = json.loads((bundle / "network.json").read_bytes())
+    resealed(bundle, "network.json", json.dumps(network | change).encode())
+    with pytest.raises(BundleError, match=r"weights\.npz .* fewer numbers than such a network has"):
+        open_bundle(bundle)
+
+
 def test_golden_pictures_with_other_scores_are_refused(bundle) -> None:
     golden = unpack_arrays((bundle / "golden.npz").read_bytes())
     raw = golden["raw"].copy()
