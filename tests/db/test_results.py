@@ -100,8 +100,7 @@ def test_calibration_sizes_are_those_of_the_models_that_scored(engine, register,
     assert calibration_sizes(engine, ResultFilter()) == [80]
     finish(engine, claimed(engine, submit(1), 1))  # of a model whose card does not say
     for pictures in ([1], "80", 3, {"calibration": "many"}, {"calibration": True}, {"calibration": -1}):
-        register("flange", card={"pictures": pictures})
-        finish(engine, claimed(engine, submit(1), 1))
+        finish(engine, claimed(engine, submit(1, model=register("flange", card={"pictures": pictures})), 1))
     assert calibration_sizes(engine, ResultFilter()) == [80]
 
 
