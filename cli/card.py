@@ -28,8 +28,8 @@ def trained_for(card: dict[str, Any]) -> str:
 
 
 def say_findings(card: dict[str, Any]) -> None:
-    """Near-duplicates, known defects and warnings, a line each. A card of an older version may lack any of them."""
-    copies = card.get("near_duplicates", {"pictures": 0})
+    """Near-duplicates, known defects and warnings, a line each; known defects only where the fit was given some."""
+    copies = card["near_duplicates"]
     if copies["pictures"]:
         say(
             f"near-duplicates: {copies['pictures']} good pictures show the same shot as another, e.g. "
@@ -38,12 +38,11 @@ def say_findings(card: dict[str, Any]) -> None:
     found = card.get("defects")
     if found:
         say(f"known defects: {found['flagged']} of {found['pictures']} flagged (recall {found['recall']:.3f})")
-        if "best_f1" in found:
-            best = found["best_f1"]
-            say(
-                f"to tell them best from the calibration pictures (F1 {best['f1']:.3f}) the threshold would be "
-                f"{best['threshold']:.6g}: recall {best['recall']:.3f}, {100 * best['false_alarms']:.3g} % of the "
-                "calibration pictures flagged; it was chosen on these pictures and is not used"
-            )
-    for warning in card.get("warnings", []):
+        best = found["best_f1"]
+        say(
+            f"to tell them best from the calibration pictures (F1 {best['f1']:.3f}) the threshold would be "
+            f"{best['threshold']:.6g}: recall {best['recall']:.3f}, {100 * best['false_alarms']:.3g} % of the "
+            "calibration pictures flagged; it was chosen on these pictures and is not used"
+        )
+    for warning in card["warnings"]:
         say(f"Warning: {warning}")

@@ -84,12 +84,32 @@ def show(
         print_json({**record(row), "bundle_sha256": row.bundle_sha256, "card": row.card})
         return
     card = row.card
+    try:
+        _say_card(row)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, OddlotError):
+        # Whoever sealed a bundle that was carried here may have written anything onto its card.
+        say(f"{row.name} version {row.version} ({row.state}) has a card that no fit writes: --json shows it")
+    reason = rows.reason_against(card)
+    if row.state == ModelState.CANDIDATE:
+        say(f"It is a candidate{', because ' if reason else ''}{reason}. Make it active: "
+            f"oddlot models promote {row.name} {row.version}")  # fmt: skip
+    elif reason:
+        say(f"Note: {reason}; {'its fit was told --force' if forced(card) else 'somebody made it active all the same'}")
+    if candidate is not None and candidate.id != row.id:
+        say(f"Version {candidate.version} is newer and a candidate: oddlot models show {name} --version "
+            f"{candidate.version}")  # fmt: skip
+    say(f"bundle {row.bundle_uri} ({row.bundle_sha256})")
+    say(f"picture of the synthetic defects: {bundle_path(session, row) / SHEET}")
+
+
+def _say_card(row: "ModelRow") -> None:
+    card = row.card
     preprocessing = card["preprocessing"]
     say(f"{row.name} version {row.version} ({row.state}): {row.architecture} network, {card['network']['score']} score")
     say(f"{learnt_from(card)}; {card['pictures']['refused']} files were not readable")
     colour = "colour" if preprocessing["channels"] == 3 else "gray"
     say(f"looks at {_looks_at(card)}, {colour}, {preprocessing['depth']} bit")
-    if "region" in preprocessing:
+    if preprocessing["region"] is not None:
         from pictures.region import Region
 
         region = Region.from_dict(preprocessing["region"])
@@ -98,21 +118,7 @@ def show(
     say(f"training: {trained_for(card)}")
     say(f"threshold {row.threshold:.6g}: {card['certificate']}")
     say_findings(card)
-    if "honesty" in card:
-        show_seen(card["honesty"])
-    reason = rows.reason_against(card)
-    if row.state == ModelState.CANDIDATE:
-        say(f"It is a candidate{', because ' if reason else ''}{reason}. Make it active: "
-            f"oddlot models promote {row.name} {row.version}")  # fmt: skip
-    elif reason:
-        say(f"Note: {reason}; somebody made it active all the same")
-    if candidate is not None and candidate.id != row.id:
-        say(f"Version {candidate.version} is newer and a candidate: oddlot models show {name} --version "
-            f"{candidate.version}")  # fmt: skip
-    say(f"bundle {row.bundle_uri} ({row.bundle_sha256})")
-    sheet = bundle_path(session, row) / SHEET
-    if sheet.is_file():
-        say(f"picture of the synthetic defects: {sheet}")
+    show_seen(card["honesty"])
 
 
 @group.command("promote", epilog="Example: oddlot models promote flange 1")
@@ -189,8 +195,11 @@ def import_(
         activate=_was_activated(bundle.card),
     )  # fmt: skip
     _tell_active(row, as_json)
+    reason = rows.reason_against(row.card)
     if row.state == ModelState.CANDIDATE and not as_json:
-        say(f"Because {rows.reason_against(row.card)}. Make it active: oddlot models promote {name} {row.version}")
+        say(f"Because {reason}. Make it active: oddlot models promote {name} {row.version}")
+    elif reason and not as_json:
+        say(f"Note: {reason}; its fit was told --force")
 
 
 def _save_sheet(session: Session, row: "ModelRow", file: Path) -> None:
@@ -220,7 +229,7 @@ def record(row: "ModelRow") -> dict[str, Any]:
 def _looks_at(card: dict[str, Any]) -> str:
     """Size and tiles in plain words."""
     network, size = card["network"], card["preprocessing"]["size"]
-    rows, columns = network.get("rows", 1), network.get("columns", 1)
+    rows, columns = network["rows"], network["columns"]
     if (rows, columns) == (1, 1):
         return f"{size}x{size} pixels"
     height, width = card["preprocessing"]["canvas"]
@@ -238,5 +247,10 @@ def _was_activated(card: dict[str, Any]) -> bool:
     """Whether a fit with this card made its model active."""
     from db.models import reason_against
 
+    return not reason_against(card) or forced(card)
+
+
+def forced(card: dict[str, Any]) -> bool:
+    """Whether the fit was told to make its model active whatever it sees."""
     options = card.get("options")
-    return not reason_against(card) or (isinstance(options, dict) and options.get("force") is True)
+    return isinstance(options, dict) and options.get("force") is True

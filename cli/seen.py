@@ -32,6 +32,6 @@ def show_seen(honesty: dict[str, Any]) -> None:
     write_rows(rows.values(), columns, Format.TABLE, None, table_columns=columns)
     for sentence in honesty["says"]:
         say(sentence)
-    areas = honesty["auroc"]
-    say(f"AUROC on {pictures['compared']} of them: {areas['model']:.3f}; plain brightness {areas['brightness']:.3f}, "
-        f"plain pixel distance {areas['pixels']:.3f}")  # fmt: skip
+    if areas := honesty["auroc"]:
+        say(f"AUROC on {pictures['compared']} of them: {areas['model']:.3f}; "
+            f"plain brightness {areas['brightness']:.3f}, plain pixel distance {areas['pixels']:.3f}")  # fmt: skip

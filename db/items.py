@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import Engine, func, select
 
@@ -15,8 +16,10 @@ from oddlot.words import ItemState, JobState
 class ItemDetail:
     """A picture of a job, the model that looked at it or will, and what it found.
 
-    `source` is the job's folder; `host` and `code_version` say where and by what its batch was computed. Everything
-    from `raw_score` on is None unless `state` is `scored`; so is `map_uri` where no heat map is stored.
+    `source` is the job's folder; `card` the model's, which says how it looks at pictures also where its bundle is gone,
+    and may hold anything where that was carried here; `host` and `code_version` say where and by what its batch was
+    computed. Everything from `raw_score` on is None unless `state` is `scored`; so is `map_uri` where no heat map is
+    stored.
     """
 
     item_id: int
@@ -37,6 +40,7 @@ class ItemDetail:
     bundle_uri: str
     bundle_sha256: str
     threshold: float
+    card: dict[str, Any]
     host: str | None
     code_version: str | None
     raw_score: float | None
@@ -55,9 +59,9 @@ def get_item(engine: Engine, item_id: int) -> ItemDetail:
             item.c.id.label("item_id"), item.c.job_id, job.c.state.label("job_state"), job.c.source, job.c.line,
             job.c.lot, job.c.night, item.c.path, item.c.state, item.c.error, item.c.note, item.c.sha256,
             model.c.name.label("model_name"), model.c.version.label("model_version"), model.c.architecture,
-            model.c.bundle_uri, model.c.bundle_sha256, model.c.threshold, batch.c.host, batch.c.code_version,
-            result.c.raw_score, result.c.score, result.c.p_value, result.c.flagged, result.c.parts, result.c.map_uri,
-            result.c.scored_at,
+            model.c.bundle_uri, model.c.bundle_sha256, model.c.threshold, model.c.card, batch.c.host,
+            batch.c.code_version, result.c.raw_score, result.c.score, result.c.p_value, result.c.flagged,
+            result.c.parts, result.c.map_uri, result.c.scored_at,
         )
         .join(job, job.c.id == item.c.job_id)
         .join(batch, batch.c.id == item.c.batch_id)

@@ -61,7 +61,9 @@ def calibration_sizes(engine: Engine, wanted: ResultFilter) -> list[int]:
     used = query.with_only_columns(model.c.id).order_by(None)
     with reading(engine) as connection:
         cards = connection.execute(select(model.c.card).where(model.c.id.in_(used))).scalars().all()
-    return [size for card in cards if (size := card.get("pictures", {}).get("calibration"))]
+    counts = [card.get("pictures") for card in cards]  # of a bundle that was carried here, a card may hold anything
+    sizes = [count.get("calibration") for count in counts if isinstance(count, dict)]
+    return [size for size in sizes if type(size) is int and size > 0]
 
 
 def _query(wanted: ResultFilter) -> Select[Any]:

@@ -1,8 +1,8 @@
-"""A bundle: all that a fit leaves behind, as a folder of seven or eight plain files.
+"""A bundle: all that a fit leaves behind, as a folder of eight plain files.
 
 network.json (the configuration), weights.npz, calibration.json, preprocessing.json (for whoever reads the
 pictures; not understood here), card.json (what is told to people), golden.npz (pictures with the raw scores
-that they had), synthetic.png where the fit made one (a contact sheet for people, never decoded here), and
+that they had), synthetic.png (a contact sheet for people, never decoded here), and
 manifest.json with size and SHA-256 of each. The SHA-256 of the manifest names the whole. Nothing in a bundle
 is executed, and nothing is read beyond the size that it may have.
 """
@@ -49,7 +49,7 @@ class Bundle:
 
 def write_bundle(
     folder: Path, *, detector: "Detector", calibration: Calibration, preprocessing: dict[str, Any],
-    card: dict[str, Any], golden: np.ndarray, sheet: bytes | None = None,
+    card: dict[str, Any], golden: np.ndarray, sheet: bytes,
 ) -> str:  # fmt: skip
     """Write a bundle as the new folder `folder`, whole or not at all; returns the SHA-256 of its manifest.
 
@@ -66,9 +66,8 @@ def write_bundle(
         "preprocessing.json": to_json(preprocessing),
         "card.json": to_json(card),
         "golden.npz": pack_arrays({"pictures": golden, "raw": raw}),
+        SHEET: sheet,
     }
-    if sheet is not None:
-        files[SHEET] = sheet
     manifest = make_manifest(files)
     write_folder(folder, files | {MANIFEST: manifest})
     return sha256_of(manifest)
@@ -81,12 +80,9 @@ def read_card(folder: Path, sha256: str | None = None) -> dict[str, Any]:
 
 
 def read_sheet(folder: Path, sha256: str | None = None) -> bytes:
-    """The verified bytes of the contact sheet. Raises BundleError, also where the bundle has none."""
+    """The verified bytes of the contact sheet. Raises BundleError."""
     with refusing(folder):
-        files = BundleFolder(folder, sha256)
-        if SHEET not in files.names:
-            raise BundleError(f"{SHEET} is not in it: it was fitted by a version of Oddlot that made none")
-        return files.read(SHEET)
+        return BundleFolder(folder, sha256).read(SHEET)
 
 
 def read_bundle_head(folder: Path, sha256: str | None = None) -> BundleHead:
@@ -134,8 +130,7 @@ def read_parts(files: SealedFiles) -> tuple[BundleHead, Parts]:
     if pictures.ndim != 4 or raw.shape != pictures.shape[:1] or not np.isfinite(raw).all():
         raise BundleError("golden.npz does not hold one score for each of its pictures")
     network, weights = _table(files, "network.json"), _arrays(files, "weights.npz")
-    if SHEET in files.names:
-        files.read(SHEET)  # for its hash alone
+    files.read(SHEET)  # for its hash alone
     return _read_head(files), Parts(network, weights, pictures, raw)
 
 

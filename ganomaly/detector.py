@@ -14,7 +14,7 @@ import tensorflow as tf
 from ganomaly.config import Config
 from ganomaly.gan import GANomaly
 from ganomaly.member import Member
-from ganomaly.networks import seen_shape
+from ganomaly.networks import least_weights, seen_shape
 from ganomaly.tiling import PLACES, Watched, layout_of
 from ganomaly.view import VIEWING_BATCH, FeatureView, PixelView, view_for
 
@@ -84,6 +84,9 @@ class Detector:
     @classmethod
     def from_weights(cls, config: Config, weights: Mapping[str, np.ndarray]) -> "Detector":
         """Raises ValueError where the arrays are not those of the network: names, shapes, finite float32."""
+        # Before any memory is taken for them.
+        if sum(array.size for array in weights.values()) < config.folds * least_weights(config):
+            raise ValueError("it holds fewer numbers than such a network has")
         detector = cls(config)
         weights = dict(weights)
         if PLACES in weights:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 MAP_SCALE = "map_scale"
 """Key on the card: the threshold that the largest values of maps have, and the way to it from their median."""
 
+LEAST_UNIT = 1e-30
+"""Shorter than the way of any float32 map: what a card says below it is no scale."""
+
 
 def map_scale(largest: NDArray[np.float64], false_alarms: float) -> dict[str, float]:
     """How the largest values (n,) of the calibration pictures' maps lie, at that rate; for the card."""
@@ -30,7 +33,7 @@ def heat(bundle: "Bundle", maps: NDArray[np.float32]) -> NDArray[np.float64] | N
 
     Where the raw score is taken from the map, a place's value is a raw score: the largest heat of a picture is its
     score. The latent score of the paper has no places: there the scale is that of the card, and None is returned where
-    the card has none, being older. Raises ValueError where a value is not finite.
+    the card has none that can be used. Raises ValueError where a value is not finite.
     """
     calibration = bundle.calibration
     if bundle.detector.config.score != "latent":
@@ -39,8 +42,10 @@ def heat(bundle: "Bundle", maps: NDArray[np.float32]) -> NDArray[np.float64] | N
     if scale is None:
         return None
     threshold, unit = scale
-    values = np.asarray(maps, np.float64)
-    return calibration.normalise(calibration.threshold + (values - threshold) * (calibration.scale / unit))
+    most = np.finfo(np.float64).max
+    with np.errstate(over="ignore"):  # a card that was carried here may have any threshold
+        values = (np.asarray(maps, np.float64) - threshold) / unit * calibration.scale
+        return calibration.normalise(np.clip(calibration.threshold + values, -most, most))
 
 
 def _scale(card: dict[str, Any]) -> tuple[float, float] | None:
@@ -51,4 +56,4 @@ def _scale(card: dict[str, Any]) -> tuple[float, float] | None:
     threshold, unit = values.get("threshold"), values.get("unit")
     if type(threshold) is not float or type(unit) is not float:
         return None
-    return (threshold, unit) if math.isfinite(threshold) and 0 < unit < math.inf else None
+    return (threshold, unit) if math.isfinite(threshold) and LEAST_UNIT <= unit < math.inf else None

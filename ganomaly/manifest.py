@@ -11,6 +11,9 @@ from oddlot.errors import BundleError
 MANIFEST = "manifest.json"
 FORMAT = "oddlot bundle 1"
 
+SHEET = "synthetic.png"
+"""For people: sealed and carried like the others, never decoded by this program."""
+
 _MIB = 2**20
 LIMITS = {
     "network.json": _MIB,
@@ -19,11 +22,9 @@ LIMITS = {
     "preprocessing.json": _MIB,
     "card.json": 16 * _MIB,
     "golden.npz": 256 * _MIB,
+    SHEET: 16 * _MIB,
 }
-"""Every file that a bundle must have beside its manifest, and the most bytes that are read of each."""
-SHEET = "synthetic.png"
-OPTIONAL = {SHEET: 16 * _MIB}
-"""Files that a bundle may have, for people: sealed and carried like the others, never decoded by this program."""
+"""Every file that a bundle has beside its manifest, and the most bytes that are read of each."""
 MANIFEST_LIMIT = _MIB
 
 
@@ -53,9 +54,8 @@ def from_json(name: str, data: bytes) -> dict[str, Any]:
 def make_manifest(files: Mapping[str, bytes]) -> bytes:
     """The manifest of all files of a bundle. Raises BundleError where one is too large to be read again."""
     for name, data in files.items():
-        most = (LIMITS | OPTIONAL)[name]
-        if len(data) > most:
-            raise BundleError(f"{name} would have {len(data)} bytes; at most {most} are possible")
+        if len(data) > LIMITS[name]:
+            raise BundleError(f"{name} would have {len(data)} bytes; at most {LIMITS[name]} are possible")
     listed = {name: {"bytes": len(data), "sha256": sha256_of(data)} for name, data in files.items()}
     return to_json({"format": FORMAT, "files": listed})
 
@@ -85,7 +85,7 @@ class SealedFiles(ABC):
     @property
     def names(self) -> tuple[str, ...]:
         """All files: the manifest, then those that it lists, always in the same order."""
-        return MANIFEST, *(name for name in LIMITS | OPTIONAL if name in self._entries)
+        return MANIFEST, *LIMITS
 
     def read(self, name: str) -> bytes:
         """The bytes of one file as they were written. Raises BundleError where they are not."""
@@ -109,13 +109,12 @@ def _entries(manifest: dict[str, Any]) -> dict[str, tuple[int, str]]:
     files = manifest.get("files")
     if set(manifest) != {"format", "files"} or not isinstance(files, dict):
         raise BundleError(f"{MANIFEST} has missing or unknown entries")
-    if not set(LIMITS) <= set(files) <= {*LIMITS, *OPTIONAL}:
+    if set(files) != set(LIMITS):
         raise BundleError(f"{MANIFEST} does not list just the files of a bundle")
     entries: dict[str, tuple[int, str]] = {}
-    most = LIMITS | OPTIONAL
     for name, entry in files.items():
         match entry:
-            case {"bytes": int(size), "sha256": str(digest)} if len(entry) == 2 and 0 <= size <= most[name]:
+            case {"bytes": int(size), "sha256": str(digest)} if len(entry) == 2 and 0 <= size <= LIMITS[name]:
                 entries[name] = size, digest
             case _:
                 raise BundleError(f"{MANIFEST} has a bad entry for {name}")

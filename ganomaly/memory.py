@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SHARPNESS = 2.0
 """Keys are weighted by exp(-SHARPNESS x squared distance / usual squared distance of a good place to its nearest)."""
+LEAST_USUAL = 0.1
+"""The usual squared distance is the median, or this share of the mean where that is more."""
 PROJECTED = 16
 """Dimensions in which places are compared while the memory is chosen: random projections keep distances nearly
 (Johnson, Lindenstrauss 1984)."""
@@ -91,5 +93,7 @@ def begin(model: "GANomaly", maps: np.ndarray, held_out: np.ndarray, seed: int) 
         encoder.set_weights([directions[np.newaxis, np.newaxis]])
     values = places[spread_out(places, model.config.memory, seed)]
     keys = values @ directions
-    usual = np.median(nearest_squares(held_out.reshape(-1, channels) @ directions, keys))
-    model.decoder.set_weights([keys, values, np.log(SHARPNESS / max(float(usual), 1e-6)).astype(np.float32)])
+    squares = nearest_squares(held_out.reshape(-1, channels) @ directions, keys)
+    # Where most places are one background, that is remembered to the bit, and the median says nothing of the part.
+    usual = max(float(np.median(squares)), LEAST_USUAL * float(squares.mean()), 1e-6)
+    model.decoder.set_weights([keys, values, np.log(SHARPNESS / usual).astype(np.float32)])

@@ -99,6 +99,18 @@ def seen_shape(config: Config) -> tuple[int, int, int]:
     return config.size, config.size, config.channels
 
 
+def least_weights(config: Config) -> int:
+    """Numbers in the layers of encoders and decoder that grow with the configuration: all of them have no fewer."""
+    if config.architecture == "features":
+        return 2 * BACKBONE_CHANNELS * config.latent + config.memory * (config.latent + BACKBONE_CHANNELS)
+    if config.architecture == "article":
+        return config.latent * (config.size // 8) ** 2 * 128
+    halvings, side = pyramid(config.size)
+    filters = [config.width * 2**number for number in range(halvings)]
+    convolutions = sum(16 * few * 2 * few for few in filters[:-1])
+    return 3 * (convolutions + side**2 * filters[-1] * config.latent)
+
+
 def _map_features(x: keras.KerasTensor, config: Config, weights: "_Weights") -> keras.KerasTensor:
     for _ in range(2):
         x = layers.LeakyReLU(_LEAK)(layers.Conv2D(config.width, 1, **weights.dense())(x))

@@ -21,6 +21,8 @@ LEAST_DEVIATION = 10.0
 _LEAST_CHANGE = 1.5
 # Root mean square in gray levels: a blur or a swap that changes less is nothing that anybody could see.
 _TRIES = 24
+_DRAWS = 12
+# Defects that are drawn, at most, until half of one lies inside of a mask.
 _FINE = 4
 # Outlines are drawn this much larger and reduced, so that they are smooth.
 
@@ -34,8 +36,9 @@ def diameter(size: float, shape: tuple[int, ...]) -> int:
 
 
 def paste(
-    picture: np.ndarray, kind: str, size: float, contrast: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
+    picture: np.ndarray, kind: str, size: float, contrast: float, rng: np.random.Generator,
+    inside: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """A copy of a good picture with one defect in it, and the mask bool (h, w) of all that is not as it was.
 
     `picture` (h, w, c) uint8 or float32 in 0..255, c 1 or 3, sides of 16 or more; the copy has the same type. `kind`
@@ -46,27 +49,49 @@ def paste(
     where the picture is flat they stay below.
 
     Everything else is random, and the same for an `rng` in the same state: the place too, more often on the part than
-    on an empty background. The mask is empty where the picture is too flat for any blur or swap to be seen. Raises
-    ValueError for a picture, kind, size or contrast that cannot be.
+    on an empty background. The mask is empty where the picture is too flat for any blur or swap to be seen.
+
+    With `inside` (h, w) bool nothing else changes, and the deviation is that of the gray values inside. A defect of
+    which less than half would lie inside is drawn again; where none is found, the mask is empty, too. Raises ValueError
+    for a picture, kind, size or contrast that cannot be.
     """
     _check(picture, kind, size, contrast)
     exact = picture.astype(np.float32)
-    deviation = max(float(exact.mean(axis=2).std()), LEAST_DEVIATION)
+    gray = exact.mean(axis=2)
+    deviation = max(float((gray if inside is None else gray[inside]).std()), LEAST_DEVIATION)
     wide, amount = diameter(size, picture.shape), contrast * deviation
-    if kind in ("blur", "swap"):
-        drawn = _nearest(exact, kind, wide, amount, rng)
+    for _ in range(_DRAWS):
+        drawn = _drawn(exact, kind, wide, amount, rng, inside)
         if drawn is None:
-            return picture.copy(), np.zeros(picture.shape[:2], bool)
-    else:
-        drawn = {"scratch": _scratch, "spot": _spot, "missing": _missing, "texture": _texture}[kind](
-            exact, _places(exact, wide, 1, rng)[0], wide, amount, rng
-        )
+            break
+        pasted = _put(picture, exact, drawn)
+        changed = (pasted != picture).any(axis=2)
+        if inside is None:
+            return pasted, changed
+        kept = changed & inside
+        if 2 * kept.sum() >= changed.sum():
+            pasted[~inside] = picture[~inside]
+            return pasted, kept
+    return picture.copy(), np.zeros(picture.shape[:2], bool)
+
+
+def _drawn(
+    exact: np.ndarray, kind: str, wide: int, amount: float, rng: np.random.Generator, inside: np.ndarray | None
+) -> Drawn | None:
+    if kind in ("blur", "swap"):
+        return _nearest(exact, kind, wide, amount, rng, inside)
+    draw = {"scratch": _scratch, "spot": _spot, "missing": _missing, "texture": _texture}[kind]
+    return draw(exact, _places(exact, wide, 1, rng, inside)[0], wide, amount, rng)
+
+
+def _put(picture: np.ndarray, exact: np.ndarray, drawn: Drawn) -> np.ndarray:
+    """The picture, which is `exact` in float32, with a mark in it; of the picture's own type."""
     content, weight, (top, left) = drawn
     window = np.s_[top : top + content.shape[0], left : left + content.shape[1]]
-    exact[window] += weight[..., np.newaxis] * (content - exact[window])
-    exact = np.clip(exact, 0, 255)
-    pasted = exact if picture.dtype == np.float32 else np.rint(exact).astype(np.uint8)
-    return pasted, (pasted != picture).any(axis=2)
+    marked = exact.copy()
+    marked[window] += weight[..., np.newaxis] * (content - exact[window])
+    marked = np.clip(marked, 0, 255)
+    return marked if picture.dtype == np.float32 else np.rint(marked).astype(np.uint8)
 
 
 def _check(picture: np.ndarray, kind: str, size: float, contrast: float) -> None:
@@ -129,10 +154,12 @@ def _texture(exact: np.ndarray, place: tuple[int, int], wide: int, amount: float
     return crop + amount * grain, _blob(crop.shape, np.subtract(place, corner), wide, 0.25, rng), corner
 
 
-def _nearest(exact: np.ndarray, kind: str, wide: int, amount: float, rng: np.random.Generator) -> Drawn | None:
+def _nearest(
+    exact: np.ndarray, kind: str, wide: int, amount: float, rng: np.random.Generator, inside: np.ndarray | None
+) -> Drawn | None:
     """Of several blurs or swaps the one whose change is nearest to `amount`; None where none can be seen."""
-    places = _places(exact, wide, _TRIES, rng)
-    sources = _places(exact, wide, _TRIES, rng)
+    places = _places(exact, wide, _TRIES, rng, inside)
+    sources = _places(exact, wide, _TRIES, rng, inside)
     best, least = None, np.inf
     for place, source in zip(places, sources, strict=True):
         crop, corner = _window(exact, place, wide)
@@ -149,8 +176,10 @@ def _nearest(exact: np.ndarray, kind: str, wide: int, amount: float, rng: np.ran
     return best
 
 
-def _places(exact: np.ndarray, wide: int, count: int, rng: np.random.Generator) -> list[tuple[int, int]]:
-    """Centres (row, column) at which a mark of this width fits.
+def _places(
+    exact: np.ndarray, wide: int, count: int, rng: np.random.Generator, inside: np.ndarray | None
+) -> list[tuple[int, int]]:
+    """Centres (row, column) at which a mark of this width fits into the picture, inside or hardly beside `inside`.
 
     The chance of a place grows with the structure around it and with how far it is from the gray of the border, which
     is the background where a part stands before one; a twentieth of it is left to the flattest place.
@@ -165,9 +194,12 @@ def _places(exact: np.ndarray, wide: int, count: int, rng: np.random.Generator) 
     y, x = (np.arange(n) * step + step // 2 for n in (rows, columns))
     half = wide / 2
     fits = ((y >= half) & (y < exact.shape[0] - half))[:, np.newaxis] & ((x >= half) & (x < exact.shape[1] - half))
-    likely = (likely * fits).ravel()
-    if likely.sum() == 0:
-        likely = np.ones(rows * columns)
+    where = np.ones((rows, columns))
+    if inside is not None:
+        blocks = inside[: rows * step, : columns * step].reshape(rows, step, columns, step)
+        where = np.asarray(blocks.any(axis=(1, 3)), np.float64)
+    chances = (likely * fits * where, where, np.ones((rows, columns)))
+    likely = next(chance for chance in chances if chance.any()).ravel()
     chosen = rng.choice(rows * columns, count, p=likely / likely.sum())
     shift = rng.integers(0, step, (count, 2)) - step // 2
     last = np.subtract(exact.shape[:2], 1)

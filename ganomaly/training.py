@@ -45,9 +45,9 @@ class Trained:
     stopped: str
 
 
-def remembering(config: Config, pictures: int) -> Config:
-    """With a memory of at most half of all places of so many pictures: the rest is to be learnt from."""
-    places = pictures * (config.size // BACKBONE_STRIDE) ** 2
+def remembering(config: Config, pictures: int, inside: np.ndarray | None) -> Config:
+    """With a memory of at most half of all places that count of so many pictures: the rest is to be learnt from."""
+    places = pictures * (config.size // BACKBONE_STRIDE) ** 2 if inside is None else int(inside.sum())
     return replace(config, memory=min(config.memory, places // 2)) if config.memory else config
 
 
@@ -55,6 +55,7 @@ def train(
     pictures: np.ndarray, validation: np.ndarray, config: Config, *, seed: int, epochs: int | None = None,
     minutes: float | None = None, checkpoint: Path | None = None, fingerprint: str = "",
     on_epoch: Callable[[EpochReport], None] | None = None,
+    inside: np.ndarray | None = None, inside_validation: np.ndarray | None = None,
 ) -> Trained:  # fmt: skip
     """Train on `pictures`, judge on `validation`: (n, size, size, channels), uint8 or float32 in 0..255.
 
@@ -62,13 +63,16 @@ def train(
     loss is measured by a discriminator that moves, so its values at two epochs cannot be compared. With `checkpoint`,
     a training that was killed goes on after its last finished epoch, if `fingerprint` is the same. Raises
     TrainingError where a loss stops being a number.
+
+    With `features`, nothing is learnt from places of the maps that are not `inside` (n, side, side) bool, nor judged by
+    those of the validation part that are not `inside_validation`; None: all are.
     """
     keras.utils.set_random_seed(seed)
-    config = remembering(config, len(pictures))
+    config = remembering(config, len(pictures), inside)
     model = GANomaly(config, seed)
     view = view_for(config)
     if isinstance(view, FeatureView):  # frozen: seen once, for all epochs
-        pictures, validation = view.fit_standard(pictures), view.see_all(validation)
+        pictures, validation = view.fit_standard(pictures, inside), view.see_all(validation, inside_validation)
         begin(model, pictures, validation, seed)
     batch = min(config.batch_size, max(4, len(pictures) // 8))
     steps = math.ceil(len(pictures) / batch)

@@ -8,10 +8,10 @@ from pathlib import Path
 from ganomaly.arrays import ZIP_ERRORS
 from ganomaly.bundle import read_parts
 from ganomaly.bundle_folder import BundleFolder, new_path, refusing, write_folder
-from ganomaly.manifest import LIMITS, MANIFEST, OPTIONAL, SealedFiles
+from ganomaly.manifest import LIMITS, MANIFEST, SealedFiles
 from oddlot.errors import BundleError
 
-_NAMES = (MANIFEST, *LIMITS, *OPTIONAL)
+_NAMES = (MANIFEST, *LIMITS)
 _EARLIEST = (1980, 1, 1, 0, 0, 0)
 
 

@@ -4,6 +4,7 @@
 channel with mean and deviation of the good training pictures.
 """
 
+import math
 from collections.abc import Callable
 
 import keras
@@ -72,9 +73,10 @@ class FeatureView:
         """(n, height, width): mean squared residual, 1 on average over places of good pictures."""
         return tf.reduce_mean(tf.square(seen - expected), axis=3) / self.variables["residual/usual"]
 
-    def fit_standard(self, pictures: np.ndarray) -> np.ndarray:
-        """Take mean and deviation from training pictures (n, size, size, channels); returns what is seen of them."""
-        raw = _in_batches(self._extract, pictures)
+    def fit_standard(self, pictures: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
+        """Take mean and deviation from training pictures (n, size, size, channels); returns what is seen of them: all
+        of it, or the places that `inside` (n, side, side) bool says, put together as maps."""
+        raw = only(_in_batches(self._extract, pictures), inside)
         deviation = np.maximum(raw.std(axis=(0, 1, 2)), _LEAST_DEVIATION)
         mean = raw.mean(axis=(0, 1, 2))
         self.variables["features/mean"].assign(mean)
@@ -83,9 +85,9 @@ class FeatureView:
         raw /= deviation
         return raw
 
-    def see_all(self, pictures: np.ndarray) -> np.ndarray:
-        """What is seen of pictures (n, size, size, channels): float32 (n, side, side, 112)."""
-        return _in_batches(self._see, pictures)
+    def see_all(self, pictures: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
+        """What is seen of pictures (n, size, size, channels): float32 (n, side, side, 112); see `fit_standard`."""
+        return only(_in_batches(self._see, pictures), inside)
 
     def fit_residual(self, residual: np.ndarray) -> None:
         """Take what is usual from residuals (n, side, side, 112) of good pictures that were not trained on."""
@@ -99,6 +101,20 @@ def _in_batches(see: Callable[[tf.Tensor], tf.Tensor], pictures: np.ndarray) -> 
         for i in range(0, len(pictures), VIEWING_BATCH)
     ]
     return np.concatenate(parts)
+
+
+def only(maps: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
+    """The places of maps (n, side, side, channels) that `inside` (n, side, side) bool says, one after the other, as
+    maps of that size; None: the maps themselves. The last one is filled up with the first places.
+
+    Networks and losses of `features` take every place by itself: they need not know where it was.
+    """
+    if inside is None:
+        return maps
+    chosen = np.flatnonzero(inside)
+    _, side, _, channels = maps.shape
+    chosen = np.resize(chosen, math.ceil(len(chosen) / side**2) * side**2)
+    return maps.reshape(-1, channels)[chosen].reshape(-1, side, side, channels)
 
 
 def view_for(config: Config, beside: PixelView | FeatureView | None = None) -> PixelView | FeatureView:

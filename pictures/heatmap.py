@@ -52,12 +52,16 @@ def pack_heat(heat: Heat) -> bytes:
 
 def unpack_heat(data: bytes) -> Heat:
     """The map in the bytes of `pack_heat`, to 1 / 65536. Raises ValueError where it is none."""
+    # Its size first: Pillow would warn of a large one, or refuse it in a way of its own.
+    width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    if width * height > MAX_PLACES:
+        raise ValueError("it is not a gray 16-bit PNG of a map's size")
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
             if picture.mode != "I;16" or picture.width * picture.height > MAX_PLACES:
                 raise ValueError("it is not a gray 16-bit PNG of a map's size")
             return (np.asarray(picture).astype(np.float64) + 1) / LEVELS
-    except (OSError, SyntaxError) as error:
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError("it is not a readable PNG") from error
 
 

@@ -23,9 +23,7 @@ PIXELS_AT_ONCE = 2**24
 OUTSIDE = 128
 """What every pixel outside of a mask becomes, at training and inspection alike: middle gray."""
 
-
-_KEYS = {"size", "channels", "depth", "window"}
-_KEYS_OF_SOME = {"canvas", "region"}
+_KEYS = {"size", "channels", "depth", "window", "canvas", "region"}
 
 
 @dataclass(frozen=True)
@@ -69,32 +67,29 @@ class Preprocessing:
         return at_once(most, self.shape)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON has it; canvas and region only where there are such, so that older models read the same."""
-        values: dict[str, Any] = {
-            "size": self.size, "channels": self.channels, "depth": self.depth, "window": list(self.window)
+        """As JSON has it."""
+        return {
+            "size": self.size, "channels": self.channels, "depth": self.depth, "window": list(self.window),
+            "canvas": None if self.canvas is None else list(self.canvas),
+            "region": None if self.region is None else self.region.to_dict(),
         }  # fmt: skip
-        if self.canvas is not None:
-            values["canvas"] = list(self.canvas)
-        if self.region is not None:
-            values["region"] = self.region.to_dict()
-        return values
 
     @classmethod
     def from_dict(cls, values: Any) -> "Preprocessing":
         """Raises BundleError where a key is missing or unknown or a value out of range."""
-        if not isinstance(values, dict) or not _KEYS <= set(values) <= _KEYS | _KEYS_OF_SOME:
+        if not isinstance(values, dict) or set(values) != _KEYS:
             raise BundleError("preprocessing.json does not have the keys of a preprocessing")
         size, channels, depth, window = (values[n] for n in ("size", "channels", "depth", "window"))
-        canvas = values.get("canvas")
+        canvas = values["canvas"]
         numbers = isinstance(window, list) and len(window) == 2 and all(type(v) in (int, float) for v in window)
         if (
             type(size) is not int or not 8 <= size <= 4096 or type(channels) is not int or channels not in (1, 3)
             or type(depth) is not int or depth not in (8, 16)
             or not numbers or not 0 <= window[0] < window[1] < math.inf
-            or ("canvas" in values and not _is_canvas(canvas, size))
+            or not (canvas is None or _is_canvas(canvas, size))
         ):  # fmt: skip
             raise BundleError("preprocessing.json holds a value out of its range")
-        region = Region.from_dict(values["region"]) if "region" in values else None
+        region = None if values["region"] is None else Region.from_dict(values["region"])
         made = cls(
             size, channels, depth, (float(window[0]), float(window[1])), canvas and (canvas[0], canvas[1]), region
         )

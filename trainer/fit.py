@@ -193,7 +193,8 @@ def _fit_on(
     progress.say("measuring on synthetic defects what it sees")
     honesty = measure(
         lambda pictures: detector.score(pictures, maps=False).raw, calibration.flagged,
-        Trivial.fit(good.pixels, parts[0].train), good.pixels, learnt.calibration, scores.raw, seed=options.seed,
+        Trivial.fit(good.pixels, parts[0].train, preprocessing.mask), good.pixels, learnt.calibration, scores.raw,
+        seed=options.seed, inside=preprocessing.mask,
     )  # fmt: skip
     card["honesty"] = honesty.record
     card["warnings"] += warn_of_blindness(honesty.record)

@@ -23,6 +23,8 @@ MEDIUM = 0.12
 """Defects of this share of the side and larger are those by which scores are compared."""
 PER_GRADE = 12
 """Pictures with a defect of each kind, contrast and size: 576 in all."""
+LEAST_MADE = 6
+"""Of fewer that could be made it is not said whether they are reliably seen."""
 MOST_GOOD = 300
 """Held-out good pictures that are used, however many there are."""
 RELIABLE = 0.9
@@ -68,14 +70,14 @@ class _Defect:
 
 def measure(
     score: Score, flagged: Score, trivial: Trivial, pixels: np.ndarray, held_out: np.ndarray, raw: np.ndarray, *,
-    seed: int,
+    seed: int, inside: np.ndarray | None = None,
 ) -> Honesty:  # fmt: skip
     """Measure a model on good pictures that it did not learn from.
 
     They are those with the numbers `held_out` (n,) of `pixels` (all, h, w, c), uint8 or float32 in 0..255, which may be
     mapped from disk: some stand in memory at a time. `score` gives raw scores of pictures, `flagged` the decisions on
-    raw scores; `raw` (n,) are those of the held-out pictures. Every random choice follows from `seed`. About 600
-    pictures are scored.
+    raw scores; `raw` (n,) are those of the held-out pictures. Defects lie within `inside` (h, w) bool, None for
+    anywhere. Every random choice follows from `seed`. About 600 pictures are scored.
     """
     rng = np.random.default_rng([seed, 3])
     shape, step = pixels.shape[1:], at_once(CHUNK, pixels.shape[1:])
@@ -84,34 +86,40 @@ def measure(
     raws: list[np.ndarray] = []
     trivials: list[dict[str, np.ndarray]] = []
     cells: dict[tuple[int, int], tuple[np.ndarray, bool]] = {}
-    sizes = _sizes(shape)
-    for defects, pictures in _pasted(pixels, held_out, _plan(sizes, rng.permutation(chosen)), seed, step):
+    tried = _sizes(shape)
+    for defects, pictures in _pasted(pixels, held_out, _plan(tried, rng.permutation(chosen)), seed, step, inside):
         raws.append(score(pictures))
         trivials.append(trivial.scores(pictures))
         made += defects
         for defect, picture, odd in zip(defects, pictures, flagged(raws[-1]), strict=True):
             if defect.contrast == GRADES[0]:
-                cells.setdefault((KINDS.index(defect.kind), sizes.index(defect.size)), (picture.copy(), bool(odd)))
-    scores = np.concatenate(raws)
-    grades = _grades(made, flagged(scores), sizes, shape)
-    compared = np.array([defect.size >= MEDIUM for defect in made])
-    untouched = [trivial.scores(pixels[held_out[chosen[i : i + step]]]) for i in range(0, len(chosen), step)]
-    pairs = {
-        name: (
-            np.concatenate([part[name] for part in untouched]),
-            np.concatenate([p[name] for p in trivials])[compared],
-        )
-        for name in ("brightness", "pixels")
-    }
-    made_of = np.searchsorted(chosen, [defect.of for defect in made])[compared]
-    comparison, reason = _compared((raw[chosen], scores[compared]), pairs, made_of, seed)
+                cells.setdefault((KINDS.index(defect.kind), tried.index(defect.size)), (picture.copy(), bool(odd)))
+    scores = np.concatenate([np.zeros(0), *raws])
+    grades = _grades(made, flagged(scores), tried, shape)
+    compared = np.array([defect.size >= MEDIUM for defect in made], np.bool_)
+    if not compared.any():  # so large a defect may not fit inside
+        compared[:] = True
+    if made:
+        untouched = [trivial.scores(pixels[held_out[chosen[i : i + step]]]) for i in range(0, len(chosen), step)]
+        pairs = {
+            name: (
+                np.concatenate([part[name] for part in untouched]),
+                np.concatenate([p[name] for p in trivials])[compared],
+            )
+            for name in ("brightness", "pixels")
+        }
+        made_of = np.searchsorted(chosen, [defect.of for defect in made])[compared]
+        comparison, reason = _compared((raw[chosen], scores[compared]), pairs, made_of, seed)
+    else:
+        comparison = {"auroc": {}, "leads": {}}
+        reason = "no synthetic defect fits into its mask, so nothing is known of what it sees"
     smallest = _smallest(grades)
     record = {
         "pictures": {"good": len(chosen), "synthetic": len(made), "compared": int(compared.sum())},
         "grades": grades, "smallest": smallest, **comparison, "reason": reason,
-        "says": _says(smallest, sizes, min(shape[:2])),
+        "says": _says(smallest, sorted({defect.size for defect in made}), min(shape[:2])),
     }  # fmt: skip
-    columns = [f"{100 * size:g} % of the side, {GRADES[0]}" for size in sizes]
+    columns = [f"{100 * size:g} % of the side, {GRADES[0]}" for size in tried]
     return Honesty(record, contact_sheet([NAMES[kind] for kind in KINDS], columns, cells))
 
 
@@ -139,7 +147,7 @@ def _plan(sizes: list[float], pictures: np.ndarray) -> list[_Defect]:
 
 
 def _pasted(
-    pixels: np.ndarray, held_out: np.ndarray, plan: list[_Defect], seed: int, step: int
+    pixels: np.ndarray, held_out: np.ndarray, plan: list[_Defect], seed: int, step: int, inside: np.ndarray | None
 ) -> Iterator[tuple[list[_Defect], np.ndarray]]:
     """The defects that could be made, with their pictures, up to `step` at a time."""
     for start in range(0, len(plan), step):
@@ -147,9 +155,9 @@ def _pasted(
         for defect in plan[start : start + step]:
             picture, mask = paste(
                 np.asarray(pixels[held_out[defect.of]]), defect.kind, defect.size, CONTRASTS[defect.contrast],
-                np.random.default_rng([seed, 4, defect.number]),
+                np.random.default_rng([seed, 4, defect.number]), inside,
             )  # fmt: skip
-            if mask.any():  # else the picture is too flat for a blur or a swap
+            if mask.any():  # else the picture is too flat for a blur or a swap, or the mask too narrow
                 defects.append(defect)
                 pictures.append(picture)
         if defects:
@@ -182,9 +190,9 @@ def _smallest(grades: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     done = set()
     for grade in reversed(grades):
         key = grade["kind"], grade["contrast"]
-        if key in done:
+        if key in done or grade["pictures"] < LEAST_MADE:  # too large for the mask, or nothing to see in a flat picture
             continue
-        if grade["pictures"] and grade["flagged"] >= RELIABLE * grade["pictures"]:
+        if grade["flagged"] >= RELIABLE * grade["pictures"]:
             smallest[grade["kind"]][grade["contrast"]] = {"size": grade["size"], "pixels": grade["pixels"]}
         else:
             done.add(key)
@@ -215,6 +223,8 @@ def _compared(
 
 def _says(smallest: dict[str, dict[str, Any]], sizes: list[float], side: int) -> list[str]:
     """A sentence for each kind that is seen and one for all others, about defects of the first contrast."""
+    if not sizes:
+        return ["No synthetic defect fits into the mask: what it sees is not known."]
     sentences, unseen = [], []
     for kind, name in NAMES.items():
         found = smallest[kind][GRADES[0]]

@@ -10,7 +10,7 @@ import numpy as np
 from trainer.look import Look
 from trainer.quality import scores_of
 from trainer.splitting import Split
-from trainer.tiles import MOST_TO_JUDGE, MOST_TO_LEARN, choose_tiles, count_tiles
+from trainer.tiles import MOST_TO_JUDGE, MOST_TO_LEARN, choose_tiles, count_tiles, places_inside
 from trainer.training_set import TrainingSet
 
 if TYPE_CHECKING:
@@ -44,14 +44,27 @@ def learn(
     """Train on every split of the good pictures. `epochs` are those of each network, `minutes` those of all together;
     a state of each is kept in `scratch`. Raises TrainingError where a training goes wrong."""
     from ganomaly.detector import Detector, Scores
+    from ganomaly.networks import seen_shape
     from ganomaly.training import remembering, train
 
     mask = look.preprocessing.mask
     counts = [count_tiles(len(part.train), look.layout, mask, MOST_TO_LEARN) for part in parts]
     if not look.layout.whole:
         progress.say(f"learning from {min(counts)} tiles of them")
+    side = seen_shape(look.config)[0]
+
+    def inside(pictures: np.ndarray, most: int) -> np.ndarray | None:
+        return places_inside(len(pictures), look.layout, mask, side, most=most, seed=seed)
+
     # Networks of folds share one memory, so that many cost no more than one, and are all built alike.
-    config = remembering(replace(look.config, memory=look.config.memory // len(parts)), min(counts))
+    share = replace(look.config, memory=look.config.memory // len(parts))
+    config = min(
+        (
+            remembering(share, count, inside(part.train, MOST_TO_LEARN))
+            for part, count in zip(parts, counts, strict=True)
+        ),
+        key=lambda config: config.memory,
+    )
     detectors: list[Detector] = []
     scores: list[Scores] = []
     trainings: list[dict[str, Any]] = []
@@ -69,6 +82,7 @@ def learn(
             fingerprint=f"{good.fingerprint} {json.dumps(config.to_dict(), sort_keys=True)} {seed} "
             f"{part.fingerprint} {json.dumps(look.preprocessing.to_dict(), sort_keys=True)}",
             on_epoch=_InAll(progress, fold, len(parts)).epoch,
+            inside=inside(part.train, MOST_TO_LEARN), inside_validation=inside(part.validation, MOST_TO_JUDGE),
         )  # fmt: skip
         if mask is not None:
             trained.detector.look_at(mask)

@@ -42,6 +42,8 @@ def lead(
     """
     n = len(model[0])
     difference = _wins(*model) - (0.5 if other is None else _wins(*other))
+    if n < 2:  # drawn again and again, one picture is always the same: of luck it says nothing
+        return Lead(float(difference.mean()), -1.0)
     drawn = np.random.default_rng([seed, 5]).multinomial(n, np.full(n, 1 / n), ROUNDS).astype(np.float64)
     odd = drawn[:, made_of]
     pairs = odd.sum(axis=1) * n

@@ -32,7 +32,7 @@ def choose_tiles(
     kept = Watched(layout, layout.size, mask).kept
     corners = layout.corners()
     count = len(pictures) * len(kept)
-    chosen = np.sort(np.random.default_rng([seed, 3]).permutation(count)[:most])
+    chosen = _chosen(count, most, seed)
     size = layout.size
     tiles = open_memmap(store, mode="w+", dtype=pixels.dtype, shape=(len(chosen), size, size, pixels.shape[3]))
     for place, number in enumerate(chosen):
@@ -40,3 +40,21 @@ def choose_tiles(
         tiles[place] = pixels[pictures[number // len(kept)], top : top + size, left : left + size]
     tiles.flush()
     return tiles
+
+
+def places_inside(
+    count: int, layout: Layout, mask: np.ndarray | None, side: int, *, most: int, seed: int
+) -> np.ndarray | None:
+    """Which places of their maps of `side` places a side are inside of the mask, for the tiles that `choose_tiles`
+    chooses of `count` pictures: bool (n, side, side), or None where there is no mask."""
+    if mask is None:
+        return None
+    watched = Watched(layout, side).inside(mask)
+    by_tile = watched.by_tile.astype(np.bool_)
+    if layout.whole:
+        return np.broadcast_to(by_tile, (count, side, side))
+    return by_tile[_chosen(count * len(watched.kept), most, seed) % len(watched.kept)]
+
+
+def _chosen(count: int, most: int, seed: int) -> np.ndarray:
+    return np.sort(np.random.default_rng([seed, 3]).permutation(count)[:most])

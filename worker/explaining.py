@@ -10,6 +10,7 @@ from oddlot.settings import Settings
 from oddlot.words import ItemState
 from pictures.decoding import Decoded, decode, read_bytes
 from pictures.heatmap import Heat, unpack_heat
+from pictures.preprocessing import Preprocessing
 from pictures.reading import preprocess
 from pictures.region import Region
 from pictures.sheet import Pixels, as_seen
@@ -54,7 +55,9 @@ def explain(settings: Settings, item: ItemDetail) -> Explanation:
     """Explain a scored item. Whatever is missing or has changed becomes a note, never an error."""
     found = Explanation()
     model = _model(settings, item, found)
-    window = model.preprocessing.window if model is not None else (0.0, 1.0)
+    looks = model.preprocessing if model is not None else _of_card(item)
+    found.region = looks.region if looks is not None else None
+    window = looks.window if looks is not None else (0.0, 1.0)
     data = _unchanged_bytes(settings, item, found)
     if data is not None:
         try:
@@ -66,6 +69,9 @@ def explain(settings: Settings, item: ItemDetail) -> Explanation:
         except UnreadablePicture as reason:
             found.notes.append(f"not computed again: the picture cannot be read now: {reason}")
     if found.heat is None and item.map_uri is not None:
+        if looks is None:
+            found.notes.append("the stored heat map is not shown: the model's card does not say where it lies")
+            return found
         try:
             found.heat, found.heat_from = unpack_heat(read_map(settings.map_store, item.map_uri)), "store"
         except (OSError, ValueError) as error:
@@ -79,8 +85,9 @@ def _model(settings: Settings, item: ItemDetail, found: Explanation) -> scoring_
         model = scoring_process.model(settings.model_store, item.bundle_uri, item.bundle_sha256)
     except BundleError as error:
         found.notes.append(f"not computed again: {error}")
+        network = item.card.get("network")
+        found.localises = not (isinstance(network, dict) and network.get("score") == "latent")
         return None
-    found.region = model.preprocessing.region
     found.localises = model.bundle.detector.config.score != "latent"
     if item.raw_score is not None:
         scores = model.bundle.calibration.scores
@@ -92,6 +99,14 @@ def _model(settings: Settings, item: ItemDetail, found: Explanation) -> scoring_
             at_least=float(scores[lower]) if lower < len(scores) else None,
         )
     return model
+
+
+def _of_card(item: ItemDetail) -> Preprocessing | None:
+    """How the model looks at pictures, as SQL knows it, too; None where a card that was carried here says nonsense."""
+    try:
+        return Preprocessing.from_dict(item.card.get("preprocessing"))
+    except BundleError:
+        return None
 
 
 def _unchanged_bytes(settings: Settings, item: ItemDetail, found: Explanation) -> bytes | None:
@@ -125,7 +140,7 @@ def _score_again(item: ItemDetail, model: scoring_process.Model, decoded: Decode
         )
     heats = heat(model.bundle, scores.maps)
     if heats is None:
-        found.notes.append("no heat map: this model was fitted before its score had one; fit it again")
+        found.notes.append("no heat map: the card of this model has no scale for one that can be used")
     else:
         found.heat, found.heat_from = heats[0], "picture"
 

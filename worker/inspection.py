@@ -225,6 +225,7 @@ def _store_maps(
         return {}
     from ganomaly.heat import heat
 
+    chosen = chosen[np.isfinite(scores.maps[chosen]).all(axis=(1, 2))]  # a map may be, where its score is a number
     heats = heat(bundle, scores.maps[chosen])
     if heats is None:
         return {}

@@ -6,6 +6,10 @@ import shutil
 import pytest
 from PIL import Image
 
+from db import models
+from db.engine import open_database
+from oddlot.settings import load_settings
+
 
 @pytest.fixture
 def candidate(candidate_home, empty_oddlot):
@@ -72,3 +76,28 @@ def test_it_does_not_push_an_active_model_aside(oddlot, drawn):
     text = oddlot.run("models", "show", "flange")
     assert "flange version 1 (active)" in text
     assert "Version 2 is newer and a candidate: oddlot models show flange --version 2" in text
+
+
+@pytest.mark.parametrize(
+    "card", [{}, {"pictures": [1], "training": "long", "preprocessing": None, "honesty": {"reason": ["no", "text"]}}]
+)
+def test_a_card_that_no_fit_writes_is_no_traceback(empty_oddlot, card):
+    put(empty_oddlot, card)
+    text = empty_oddlot.run("models", "show", "carried")
+    assert "carried version 1 (active) has a card that no fit writes: --json shows it" in text
+    assert empty_oddlot.json("models", "show", "carried")["card"] == card
+
+
+def test_a_model_that_is_active_because_its_fit_was_forced_says_so_wherever_it_is_carried(empty_oddlot):
+    put(empty_oddlot, {"honesty": {"reason": "it is a coin"}, "options": {"force": True}})
+    assert "Note: it is a coin; its fit was told --force" in empty_oddlot.run("models", "show", "carried")
+
+
+def put(oddlot, card) -> None:
+    """Register a model with that card, as an import does."""
+    engine = open_database(load_settings({"ODDLOT_HOME": str(oddlot.home)}).database_url)
+    models.register_model(
+        engine, name="carried", bundle_uri="imported/1", bundle_sha256="0" * 64, architecture="paper", threshold=1.0,
+        false_alarms=0.1, card=card,
+    )  # fmt: skip
+    engine.dispose()

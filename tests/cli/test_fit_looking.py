@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trainer.contact_sheet import CELL
+
 
 @pytest.fixture
 def mask(tmp_path):
@@ -17,6 +19,19 @@ def mask(tmp_path):
     pixels[:80, :80] = 0
     Image.fromarray(pixels).save(tmp_path / "mask.png")
     return tmp_path / "mask.png"
+
+
+def cells(sheet) -> list[np.ndarray]:
+    """The pictures of a contact sheet."""
+    with Image.open(sheet) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    pitch = CELL + 12
+    found = [
+        pixels[top : top + CELL, left : left + CELL]
+        for top in range(24, pixels.shape[0] - CELL, pitch)
+        for left in range(80, pixels.shape[1] - CELL, pitch)
+    ]
+    return [cell for cell in found if cell.min() < 255]
 
 
 def test_a_queued_fit_looks_where_it_was_told_to_and_says_so(empty_oddlot, drawn, mask, tmp_path):
@@ -39,6 +54,9 @@ def test_a_queued_fit_looks_where_it_was_told_to_and_says_so(empty_oddlot, drawn
     assert re.search(r"learnt from (\d+) pictures \(\d+ tiles of them\)", shown)
     assert "looks at 64x48 pixels in 2 x 3 overlapping tiles of 32x32, " in shown
     assert "only the region a mask within 160x160 at 0,0 of 160x160; pictures of another size are unreadable" in shown
+    empty_oddlot.run("models", "show", "flange", "--picture", tmp_path / "sheet.png")
+    for cell in cells(tmp_path / "sheet.png"):
+        assert np.ptp(cell[:70, :70]) == 0, "a defect was pasted where the model does not look"
     night = tmp_path / "night"
     night.mkdir()
     names = sorted(path.name for path in (drawn / "tonight").iterdir())[:3]
@@ -84,3 +102,10 @@ def test_what_the_fit_chose_is_said_and_kept(empty_oddlot, drawn):
     card = empty_oddlot.json("models", "show", "flange")["card"]
     assert (card["network"]["size"], card["pictures"]["size"]) == (32, [160, 160])
     assert "only the region 20% x 15% at 30%, 30%" in empty_oddlot.run("models", "show", "flange")
+
+
+def test_no_memory_is_given_to_what_is_behind_a_mask(empty_oddlot, drawn, mask):
+    options = ["--size", "128", "--epochs", "1", "--roi", mask, "--force"]
+    empty_oddlot.run("fit", "flange", drawn / "train" / "good", *options)
+    card = empty_oddlot.json("models", "show", "flange")["card"]
+    assert card["network"]["memory"] == card["pictures"]["training"] * (64 - 16) // 2

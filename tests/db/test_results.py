@@ -99,6 +99,8 @@ def test_calibration_sizes_are_those_of_the_models_that_scored(engine, register,
     finish(engine, claimed(engine, job, 1))
     assert calibration_sizes(engine, ResultFilter()) == [80]
     finish(engine, claimed(engine, submit(1), 1))  # of a model whose card does not say
+    for pictures in ([1], "80", 3, {"calibration": "many"}, {"calibration": True}, {"calibration": -1}):
+        finish(engine, claimed(engine, submit(1, model=register("flange", card={"pictures": pictures})), 1))
     assert calibration_sizes(engine, ResultFilter()) == [80]
 
 

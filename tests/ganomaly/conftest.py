@@ -9,7 +9,7 @@ import pytest
 from ganomaly.bundle import write_bundle
 from ganomaly.calibration import Calibration
 
-PREPROCESSING = {"size": 32, "channels": 1, "depth": 8, "window": [0.0, 1.0]}
+PREPROCESSING = {"size": 32, "channels": 1, "depth": 8, "window": [0.0, 1.0], "canvas": None, "region": None}
 CARD = {"name": "flange", "note": "Größe µ"}
 SHEET = b"no picture, and nobody looks"
 

@@ -12,10 +12,10 @@ import pytest
 
 from ganomaly.arrays import pack_arrays, unpack_arrays
 from ganomaly.bundle import open_bundle, read_bundle_head, read_card, read_sheet
-from ganomaly.manifest import LIMITS, MANIFEST, OPTIONAL, make_manifest
+from ganomaly.manifest import LIMITS, MANIFEST, make_manifest
 from oddlot.errors import BundleError
 
-FILES = [MANIFEST, *LIMITS, *OPTIONAL]
+FILES = [MANIFEST, *LIMITS]
 CARD = {"name": "flange", "note": "Größe µ"}
 
 
@@ -159,6 +159,18 @@ def test_weights_of_another_network_are_refused(bundle) -> None:
         resealed(bundle, "weights.npz", pack_arrays(changed))
         with pytest.raises(BundleError, match=r"weights\.npz"):
             open_bundle(bundle)
+
+
+@pytest.mark.parametrize("change", [{"width": 1024}, {"latent": 4096}])
+def test_a_network_that_is_larger_than_its_weights_is_not_even_built(bundle, monkeypatch, change) -> None:
+    def built(config, *_):
+        raise AssertionError("memory was taken for it")
+
+    monkeypatch.setattr("ganomaly.detector.build_encoder", built)
+    network = json.loads((bundle / "network.json").read_bytes())
+    resealed(bundle, "network.json", json.dumps(network | change).encode())
+    with pytest.raises(BundleError, match=r"weights\.npz .* fewer numbers than such a network has"):
+        open_bundle(bundle)
 
 
 def test_golden_pictures_with_other_scores_are_refused(bundle) -> None:

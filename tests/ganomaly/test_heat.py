@@ -58,9 +58,17 @@ def test_the_scale_of_a_score_without_places_is_that_of_good_pictures_maps(detec
         {MAP_SCALE: 0.5},
         {MAP_SCALE: {"threshold": 1.0}},
         {MAP_SCALE: {"threshold": 1.0, "unit": 0.0}},
+        {MAP_SCALE: {"threshold": 1.0, "unit": 1e-320}},
         {MAP_SCALE: {"threshold": float("nan"), "unit": 1.0}},
         {MAP_SCALE: {"threshold": "1", "unit": 1.0}},
     ],
 )
 def test_without_a_scale_none_is_made_up(detector, calibration, pictures, card):
     assert heat(bundle_of(detector, calibration, card), detector.score(pictures[:1]).maps) is None
+
+
+@pytest.mark.parametrize(("threshold", "unit"), [(1.7e308, 1e-30), (-1.7e308, 1.0), (0.1, 1e300), (0.0, 1e-30)])
+def test_a_scale_that_nobody_fitted_gives_a_useless_map_and_no_error(detector, calibration, pictures, threshold, unit):
+    card = {MAP_SCALE: {"threshold": threshold, "unit": unit}}
+    heats = heat(bundle_of(detector, calibration, card), detector.score(pictures[:1]).maps)
+    assert ((heats > 0) & (heats < 1)).all()

@@ -68,3 +68,37 @@ def test_places_that_are_given_back_badly_are_shown_more_often() -> None:
     places = np.concatenate([np.asarray(batch).reshape(-1, 112) for batch in shown])
     assert len(places) == 3 * 4 * 64
     assert places[:, 0].mean() > 0.9
+
+
+def test_a_background_that_is_always_the_same_does_not_decide_how_sharp_the_memory_is(maps) -> None:
+    """With it or without, a good place that was not learnt from is a mixture of those that are near."""
+    sharpness = []
+    for background in (0, 5):
+        shown = maps.copy()
+        shown[:, :background] = 1
+        model = GANomaly(CONFIG, 0)
+        begin(model, shown[:15], shown[15:], seed=0)
+        sharpness.append(float(np.exp(model.decoder.get_weights()[2])))
+    assert sharpness[1] < 30 * sharpness[0]
+
+
+def test_a_memory_holds_nothing_of_places_that_do_not_count() -> None:
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (28, 128, 128, 1), dtype=np.uint8)
+    mask = np.zeros((128, 128), bool)
+    mask[:32, :64] = True
+    pictures[:, ~mask] = 128
+    inside = np.broadcast_to(mask.reshape(8, 16, 8, 16).any(axis=(1, 3)), (28, 8, 8))
+    config = config_for("features", 128, 1)
+    trained = train(
+        pictures[:20], pictures[20:], config, seed=0, epochs=1, inside=inside[:20], inside_validation=inside[20:]
+    )  # fmt: skip
+    detector = trained.detector
+    assert detector.config.memory == 20 * 8 // 2
+    detector.look_at(mask)
+    by_place = detector.score(pictures[20:]).maps[inside[20:]]
+    assert by_place.mean() == pytest.approx(1, rel=1e-3)  # what is usual is that of places that count
+    seen, remembered = detector.view.see_all(pictures[:20]), detector.weights()["decoder/01"]
+    far_in = nearest_squares(remembered, seen[inside[:20]])
+    far_out = nearest_squares(remembered, seen[~inside[:20]])
+    assert (far_in < far_out).all()

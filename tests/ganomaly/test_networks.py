@@ -1,13 +1,14 @@
 """The networks are those of the paper and the article, and the losses are the paper's."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ganomaly import losses
 from ganomaly.config import article, config_for, paper
-from ganomaly.networks import build_decoder, build_discriminator, build_encoder, pyramid
+from ganomaly.networks import build_decoder, build_discriminator, build_encoder, least_weights, pyramid
 from oddlot.errors import TrainingError
 
 SIZES = [32, 48, 64, 80, 112, 256]
@@ -186,3 +187,16 @@ def test_moving_statistics_follow_a_short_training(architecture: str) -> None:
     for build in (build_encoder, build_decoder, build_discriminator):
         for layer in build(config, 0, "n").layers:
             assert getattr(layer, "momentum", 0.9) == 0.9
+
+
+@pytest.mark.parametrize(
+    "config",
+    [paper(32, 1), paper(48, 3), article(32, 1), replace(config_for("features", 128, 3), memory=500)],
+    ids=["paper 32", "paper 48", "article", "features"],
+)
+def test_the_least_number_of_weights_is_less_than_all_and_most_of_them(config) -> None:
+    networks = [build_encoder(config, 0, "a"), build_encoder(config, 0, "b"), build_decoder(config, 0, "c")]
+    have = sum(network.count_params() for network in networks)
+    assert least_weights(config) <= have
+    if config.architecture != "article":  # most of which does not follow from its configuration
+        assert least_weights(config) > 0.95 * have

@@ -104,3 +104,47 @@ def test_what_cannot_be_pasted_is_refused(change, words):
     wish = {"picture": np.zeros((64, 64, 1), np.uint8), "kind": "spot", "size": 0.1, "contrast": 1.0} | change
     with pytest.raises(ValueError, match=words):
         paste(**wish, rng=np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def frame() -> np.ndarray:
+    """A mask that leaves out the middle of a picture of 128 x 128, and most of its right side."""
+    mask = np.ones((128, 128), bool)
+    mask[30:98, 30:98] = mask[:, 110:] = False
+    return mask
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_behind_a_mask_nothing_changes_and_at_least_half_of_a_defect_is_before_it(frame, kind):
+    part = draw_part(np.random.default_rng(5), side=128)
+    part[~frame] = 128
+    for size in SIZES:
+        for seed in range(8):
+            rng = np.random.default_rng(seed)
+            pasted, mask = paste(part, kind, size, CONTRASTS["strong"], rng, frame)
+            np.testing.assert_array_equal(mask, (pasted != part).any(axis=2))
+            assert mask.any()
+            assert not (mask & ~frame).any()
+
+
+def test_a_defect_that_does_not_fit_into_a_mask_is_not_made():
+    part = draw_part(np.random.default_rng(5), side=128)
+    narrow = np.zeros((128, 128), bool)
+    narrow[60:64] = True
+    pasted, mask = paste(part, "spot", 0.25, CONTRASTS["strong"], np.random.default_rng(0), narrow)
+    assert not mask.any()
+    np.testing.assert_array_equal(pasted, part)
+    assert paste(part, "spot", 0.03, CONTRASTS["strong"], np.random.default_rng(0), narrow)[1].any()
+
+
+def test_contrast_is_that_of_what_is_inside_of_the_mask():
+    """Bright and nearly even inside, middle gray outside: the step between them is no structure of the part."""
+    mask = np.zeros((64, 64), bool)
+    mask[16:48, 16:48] = True
+    part = np.random.default_rng(0).normal(200, 12, (64, 64, 1)).clip(0, 255).astype(np.uint8)
+    part[~mask] = 128
+    changes = []
+    for seed in range(8):
+        pasted, _ = paste(part, "spot", 0.12, 1.0, np.random.default_rng(seed), mask)
+        changes.append(np.abs(pasted.astype(int) - part).max())
+    assert 10 <= np.median(changes) <= 15

@@ -147,8 +147,9 @@ def test_a_bundle_with_tiles_and_a_mask_comes_back_with_equal_scores(tmp_path):
     before = looking.score(pictures)
     calibration = Calibration.fit(before.raw, 0.5)
     sha256 = write_bundle(
-        tmp_path / "1", detector=looking, calibration=calibration, preprocessing={}, card={}, golden=pictures[:2]
-    )
+        tmp_path / "1", detector=looking, calibration=calibration, preprocessing={}, card={}, golden=pictures[:2],
+        sheet=b"",
+    )  # fmt: skip
     opened = open_bundle(tmp_path / "1", sha256).detector
     assert opened.config == detector.config
     after = opened.score(pictures)

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ganomaly.bundle import open_bundle, write_bundle
-from ganomaly.manifest import LIMITS, MANIFEST, OPTIONAL, make_manifest
+from ganomaly.bundle import open_bundle
+from ganomaly.manifest import LIMITS, MANIFEST, make_manifest
 from ganomaly.transport import export_bundle, import_bundle
 from oddlot.errors import BundleError
 
-FILES = [MANIFEST, *LIMITS, *OPTIONAL]
+FILES = [MANIFEST, *LIMITS]
 
 
 def zip_of(
@@ -59,15 +59,6 @@ def test_bundle_travels_as_one_file(exported, written, tmp_path, pictures) -> No
     assert here.detector.score(pictures).raw.tobytes() == there.detector.score(pictures).raw.tobytes()
     assert export_bundle(folder, tmp_path / "back.oddlot", written[1]) == written[1]
     assert (tmp_path / "back.oddlot").read_bytes() == exported.read_bytes()
-
-
-def test_a_bundle_without_a_sheet_travels_too(tmp_path, detector, calibration, pictures) -> None:
-    sha256 = write_bundle(
-        tmp_path / "older", detector=detector, calibration=calibration, preprocessing={}, card={}, golden=pictures[:1]
-    )
-    export_bundle(tmp_path / "older", tmp_path / "older.oddlot")
-    assert import_bundle(tmp_path / "older.oddlot", tmp_path / "there", sha256) == sha256
-    assert open_bundle(tmp_path / "there", sha256).sha256 == sha256
 
 
 def test_import_checks_the_hash_that_was_told(exported, tmp_path) -> None:

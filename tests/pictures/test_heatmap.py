@@ -1,6 +1,8 @@
 """A heat map keeps its side of the threshold on the disk, and its colours mean the same everywhere."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -31,6 +33,15 @@ def png(mode, size=(4, 4)):
 def test_what_is_no_map_is_refused(data):
     with pytest.raises(ValueError, match="it is not"):
         unpack_heat(data)
+
+
+@pytest.mark.parametrize("side", [5000, 30_000])  # for the larger one Pillow has an error of its own
+def test_a_map_that_claims_to_be_enormous_is_refused_like_any_other(monkeypatch, side):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 89_478_485)
+    header = b"IHDR" + struct.pack(">IIBBBBB", side, side, 16, 0, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    with pytest.raises(ValueError, match="it is not"):
+        unpack_heat(data + png("I;16")[33:])
 
 
 def test_the_colour_of_a_heat_does_not_depend_on_the_rest_of_the_map():

@@ -125,6 +125,14 @@ def test_a_preprocessing_that_could_not_have_been_chosen_is_refused(change):
         Preprocessing.from_dict({**Preprocessing(32, 3).to_dict(), **change})
 
 
+@pytest.mark.parametrize("key", sorted(Preprocessing(32, 3).to_dict()))
+def test_a_preprocessing_without_one_of_its_keys_is_refused(key):
+    values = Preprocessing(32, 3).to_dict()
+    del values[key]
+    with pytest.raises(BundleError, match="does not have the keys of a preprocessing"):
+        Preprocessing.from_dict(values)
+
+
 def test_a_deep_colour_picture_keeps_its_channels_apart():
     pixels = np.zeros((20, 20, 3), np.uint16)
     pixels[:, :, 1] = 65535

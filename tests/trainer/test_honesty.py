@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ganomaly.calibration import Calibration
-from ganomaly.manifest import OPTIONAL, SHEET
+from ganomaly.manifest import LIMITS, SHEET
 from ganomaly.synthetic import KINDS
 from pictures.drawing import draw_part
 from trainer.honesty import Honesty, measure, warn_of_blindness
@@ -22,12 +22,14 @@ def parts() -> np.ndarray:
     return np.stack([draw_part(np.random.default_rng(i), side=SIDE)[:, :, :1] for i in range(80)])
 
 
-def measured(parts, score, seed=0) -> Honesty:
+def measured(parts, score, seed=0, inside=None) -> Honesty:
     held_out = parts[40:]
     raw = score(held_out)
     calibration = Calibration.fit(raw, 0.05)
-    trivial = Trivial.fit(parts, np.arange(40))
-    return measure(score, calibration.flagged, trivial, parts, np.arange(40, len(parts)), raw, seed=seed)
+    trivial = Trivial.fit(parts, np.arange(40), inside)
+    return measure(
+        score, calibration.flagged, trivial, parts, np.arange(40, len(parts)), raw, seed=seed, inside=inside
+    )  # fmt: skip
 
 
 def coin(pictures):
@@ -111,7 +113,7 @@ def test_the_same_seed_gives_the_same_record_and_sheet(parts, of_oracle):
 
 def test_the_sheet_frames_what_was_flagged_in_green_and_the_rest_in_red(of_oracle, of_coin):
     def colours(honesty):
-        assert len(honesty.sheet) < OPTIONAL[SHEET]
+        assert len(honesty.sheet) < LIMITS[SHEET]
         pixels = np.asarray(Image.open(io.BytesIO(honesty.sheet)).convert("RGB")).reshape(-1, 3).astype(int)
         green = (pixels[:, 1] - pixels[:, [0, 2]].max(axis=1) > 90).sum()
         return green, (pixels[:, 0] - pixels[:, 1:].max(axis=1) > 90).sum()
@@ -135,3 +137,45 @@ def test_flat_pictures_have_nothing_to_blur_and_that_is_said(dtype):
     assert honesty.record["smallest"]["blur"]["strong"] is None
     assert honesty.record["smallest"]["spot"]["clear"] == {"size": 0.12, "pixels": 4}
     assert honesty.reason == ""
+
+
+def masked(parts, inside):
+    """The pictures that a model with that mask is given."""
+    return np.where(inside[..., np.newaxis], parts, 128).astype(parts.dtype)
+
+
+def test_one_that_sees_all_before_a_mask_is_not_blamed_for_what_is_behind_it(parts):
+    inside = np.zeros((SIDE, SIDE), bool)
+    inside[8:56, 8:26] = True
+    seen = masked(parts, inside)
+    everywhere = oracle(seen)
+
+    def score(pictures):
+        return everywhere(masked(pictures, inside))
+
+    record = measured(seen, score, seed=1, inside=inside).record
+    assert record["auroc"]["model"] == 1.0
+    assert record["smallest"]["spot"]["clear"]["size"] == 0.06
+    assert record["reason"] == ""
+
+
+def test_a_size_that_does_not_fit_into_the_mask_says_nothing_about_smaller_ones(parts):
+    inside = np.zeros((SIDE, SIDE), bool)
+    inside[30:35, :] = True
+    seen = masked(parts, inside)
+    record = measured(seen, oracle(seen), inside=inside).record
+    made = {grade["size"]: grade["pictures"] for grade in record["grades"] if grade["kind"] == "spot"}
+    assert made[0.25] == 0
+    assert made[0.06] == 12
+    assert record["smallest"]["spot"]["strong"]["size"] == 0.06
+
+
+def test_where_no_defect_fits_into_the_mask_the_record_says_that_nothing_is_known():
+    inside = np.zeros((2 * SIDE, 2 * SIDE), bool)
+    inside[20, 20] = True
+    flat = np.full((80, 2 * SIDE, 2 * SIDE, 1), 128, np.uint8)  # else that one pixel can be swapped with another
+    honesty = measured(flat, oracle(flat), inside=inside)
+    assert honesty.record["pictures"]["synthetic"] == 0
+    assert honesty.reason == "no synthetic defect fits into its mask, so nothing is known of what it sees"
+    assert honesty.record["says"] == ["No synthetic defect fits into the mask: what it sees is not known."]
+    assert len(warn_of_blindness(honesty.record)) == 1

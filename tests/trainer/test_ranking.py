@@ -51,3 +51,10 @@ def test_the_same_seed_gives_the_same_bound(made_of):
     rng = np.random.default_rng(1)
     model = rng.normal(0, 1, 30), rng.normal(1, 1, 240)
     assert lead(model, None, made_of, 4) == lead(model, None, made_of, 4)
+
+
+def test_one_held_out_picture_says_nothing_of_luck():
+    best = np.zeros(1), np.ones(24)
+    found = lead(best, None, np.zeros(24, int), 0)
+    assert found.measured == 0.5
+    assert not found.clear

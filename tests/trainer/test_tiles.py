@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ganomaly.tiling import Layout
-from trainer.tiles import choose_tiles
+from trainer.tiles import choose_tiles, places_inside
 
 LAYOUT = Layout(2, 3, 32)  # of 48 x 64
 
@@ -40,3 +40,16 @@ def test_tiles_that_a_mask_leaves_nothing_of_are_not_learnt_from(pixels, tmp_pat
     mask[40:, 50:] = True  # in the last tile alone
     tiles = choose_tiles(pixels, np.arange(7), LAYOUT, mask, most=100, seed=0, store=tmp_path / "t.npy")
     assert np.array_equal(tiles, pixels[:, 16:, 32:])
+
+
+def test_the_places_that_count_are_those_of_the_chosen_tiles_that_show_something_of_the_mask(tmp_path):
+    mask = np.random.default_rng(0).random(LAYOUT.canvas) < 0.05
+    shown = np.broadcast_to(mask[np.newaxis, ..., np.newaxis], (7, *mask.shape, 1)).astype(np.uint8)
+    tiles = choose_tiles(shown, np.arange(7), LAYOUT, mask, most=10, seed=3, store=tmp_path / "t.npy")
+    places = places_inside(7, LAYOUT, mask, 4, most=10, seed=3)
+    assert np.array_equal(places, tiles.reshape(10, 4, 8, 4, 8).any(axis=(2, 4)))
+    whole = Layout(1, 1, 32)
+    assert np.array_equal(
+        places_inside(7, whole, mask[:32, :32], 4, most=10, seed=3),
+        [mask[:32, :32].reshape(4, 8, 4, 8).any(axis=(1, 3))] * 7,
+    )

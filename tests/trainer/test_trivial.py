@@ -27,3 +27,16 @@ def test_brightness_sees_light_and_pixels_see_a_shift():
     assert trivial.scores(shifted)["brightness"][0] == 0
     assert trivial.scores(shifted)["pixels"][0] > trivial.scores(good[:1])["pixels"][0] == 0
     assert trivial.scores(darker)["brightness"][0] > 0
+
+
+def test_what_is_outside_of_a_mask_changes_neither():
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
+    inside = np.zeros((16, 16), bool)
+    inside[4:9, 3:12] = True
+    trivial = Trivial.fit(pixels, np.arange(4), inside)
+    other = np.where(inside[..., np.newaxis], pixels, rng.integers(0, 256, pixels.shape, dtype=np.uint8))
+    for name, values in trivial.scores(pixels).items():
+        np.testing.assert_array_equal(Trivial.fit(other, np.arange(4), inside).scores(other)[name], values)
+        alone = Trivial.fit(pixels[:, 4:9, 3:12], np.arange(4)).scores(pixels[:, 4:9, 3:12])[name]
+        np.testing.assert_allclose(values, alone)

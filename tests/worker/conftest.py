@@ -21,7 +21,7 @@ from pictures.preprocessing import Preprocessing
 from pictures.reading import read_picture
 from worker import scoring_process, submission
 
-PREPROCESSING = {"size": 32, "channels": 1, "depth": 8, "window": [0.0, 1.0]}
+PREPROCESSING = {"size": 32, "channels": 1, "depth": 8, "window": [0.0, 1.0], "canvas": None, "region": None}
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Trained:
         parts = {
             "detector": self.detector, "calibration": self.calibration, "preprocessing": PREPROCESSING,
             "card": {"name": "flange"}, "golden": self.golden,
+            "sheet": b"no picture, and nobody looks",
         }  # fmt: skip
         return write_bundle(folder, **(parts | other))
 

@@ -20,6 +20,7 @@ from db.models import ModelRow
 from db.results import ResultFilter, iter_results
 from db.schema import batch
 from oddlot.settings import Settings
+from pictures.preprocessing import Preprocessing
 from worker import inspection
 
 DEADLINE = 60.0
@@ -31,10 +32,13 @@ def draw(path: Path, seed: int) -> None:
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 40), dtype=np.uint8)).save(path)
 
 
-def register(engine: Engine, sha256: str, uri: str = "flange/1") -> ModelRow:
+CARD = {"preprocessing": Preprocessing(32, 1).to_dict()}
+
+
+def register(engine: Engine, sha256: str, uri: str = "flange/1", card: dict[str, Any] = CARD) -> ModelRow:
     return models.register_model(
         engine, name="flange", bundle_uri=uri, bundle_sha256=sha256, architecture="paper", threshold=0.1,
-        false_alarms=0.1, card={},
+        false_alarms=0.1, card=card,
     )  # fmt: skip
 
 

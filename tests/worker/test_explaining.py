@@ -1,5 +1,6 @@
 """Why an item got its score, also when picture, model or map are not what they were."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from db.items import get_item
 from db.results import ResultFilter, iter_results
 from db.schema import result
 from oddlot.words import ItemState
+from pictures.preprocessing import Preprocessing
+from pictures.region import Region
+from pictures.sheet import draw_sheet
 from worker import inspection, scoring_process
 from worker.explaining import explain, why_not_scored
 from worker.submission import Submission, submit
@@ -78,6 +82,49 @@ def test_without_its_model_the_picture_is_shown_under_the_stored_map(engine, set
     assert (found.raw_score, found.standing, found.heat_from) == (None, None, "store")
     assert found.picture.shape == (40, 40, 3)
     assert ["not mounted" in said for said in found.notes] == [True]
+
+
+@pytest.fixture
+def half(engine, settings, locating, trained, lot, tmp_path):
+    """The settings of a store with a model that looks at the lower right quarter, and what it flagged of the lot."""
+    from ganomaly.bundle import open_bundle
+
+    bundle = open_bundle(locating[0] / "flange" / "1")
+    looks = Preprocessing(32, 1, region=Region(0.5, 0.5, 0.5, 0.5)).to_dict()
+    sha256 = trained.write(
+        tmp_path / "store" / "flange" / "1", detector=bundle.detector, calibration=bundle.calibration,
+        preprocessing=looks,
+    )  # fmt: skip
+    register(engine, sha256, card={"preprocessing": looks, "network": {"score": "latent"}})
+    settings = replace(settings, model_store=tmp_path / "store")
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    work_off(engine, settings, job.id)
+    yield settings, items(engine, job, flagged_only=True)[0]
+    scoring_process._models.clear()
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+def test_without_its_model_the_stored_map_lies_where_the_model_looked(half):
+    settings, item = half
+    before = explain(settings, item)
+    scoring_process._models.clear()
+    shutil.rmtree(settings.model_store)
+    found = explain(settings, item)
+    assert (found.heat_from, found.region, found.localises) == ("store", before.region, False)
+    assert found.region == Region(0.5, 0.5, 0.5, 0.5)
+    sheets = [np.asarray(draw_sheet(one.picture, one.heat, "", one.region), np.int64) for one in (before, found)]
+    assert np.abs(sheets[0] - sheets[1]).max() <= 3  # a stored map is rounded
+
+
+@pytest.mark.usefixtures("nothing_loaded")
+@pytest.mark.parametrize("card", [{}, {"preprocessing": [1], "network": [1]}, {"preprocessing": {"region": "no"}}])
+def test_where_a_card_does_not_say_where_the_stored_map_lies_it_is_not_shown(half, card):
+    settings, item = half
+    scoring_process._models.clear()
+    shutil.rmtree(settings.model_store)
+    found = explain(settings, replace(item, card=card))
+    assert (found.heat, found.picture.shape) == (None, (40, 40, 3))
+    assert "the model's card does not say where it lies" in found.notes[-1]
 
 
 def test_with_nothing_left_the_notes_say_what_is_missing(engine, settings, job):

@@ -14,6 +14,7 @@ from db import batches, endings, jobs, sweeping
 from db.engine import make_engine, writing
 from oddlot.processes import identity
 from oddlot.words import BatchState, ItemState, JobState
+from pictures.preprocessing import Preprocessing
 from worker import inspection, scoring_process
 from worker.submission import Submission, retry, submit
 
@@ -204,7 +205,7 @@ def test_a_bundle_that_cannot_be_used_fails_the_job_with_one_line(
         trained.write(folder, card={"name": "another"})
     else:
         folder.rename(own_store / "elsewhere")
-        other = {"size": 64, "channels": 1, "depth": 8, "window": [0.0, 1.0]}
+        other = Preprocessing(64, 1).to_dict()
         sha256 = trained.write(folder, preprocessing=other)
     register(engine, sha256)
     settings = replace(settings, model_store=own_store)

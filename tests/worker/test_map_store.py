@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from shop import register, work_off
 
 from db import batches, jobs, sweeping
 from db.items import get_item
 from db.results import ResultFilter, iter_results
+from ganomaly.bundle import Bundle
+from ganomaly.calibration import Calibration
+from ganomaly.detector import Scores
 from oddlot.processes import identity
 from pictures.heatmap import unpack_heat
 from worker import inspection
@@ -97,3 +101,26 @@ def test_a_model_whose_maps_have_no_scale_scores_without_them(engine, settings, 
     work_off(engine, settings, job.id)
     assert jobs.get_job(engine, job.id).scored == 20
     assert all(detail.map_uri is None for detail in details(engine, job))
+
+
+def test_a_scale_that_cannot_be_one_costs_the_maps_and_not_the_results(engine, settings, trained, lot, tmp_path):
+    """The score of the paper, whose maps have a scale of their own on the card, which may come from anywhere."""
+    card = {"map_scale": {"threshold": 1.0, "unit": 1e-320}}
+    wary = Calibration.fit(trained.calibration.scores, 0.9)
+    sha256 = trained.write(tmp_path / "store" / "flange" / "1", card=card, calibration=wary)
+    register(engine, sha256)
+    settings = replace(settings, model_store=tmp_path / "store")
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    work_off(engine, settings, job.id)
+    done = jobs.get_job(engine, job.id)
+    assert (done.scored, done.quarantined) == (20, 0)
+    assert done.flagged > 0
+    assert all(detail.map_uri is None for detail in details(engine, job))
+
+
+def test_a_map_that_is_no_number_costs_that_map_alone(trained, tmp_path):
+    scores = Scores(np.ones(2), {}, np.stack([np.full((4, 4), np.inf), np.ones((4, 4))]).astype(np.float32))
+    card = {"map_scale": {"threshold": 1.0, "unit": 1.0}}
+    bundle = Bundle(trained.detector, trained.calibration, {}, card, "")
+    stored = inspection._store_maps(bundle, scores, np.arange(2), [7, 8], MapWriter(tmp_path, 1))
+    assert stored == {1: "1/8.png"}
