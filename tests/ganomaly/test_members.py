@@ -49,7 +49,13 @@ def test_a_bundle_gives_the_same_scores_and_the_largest_heat_is_the_score(severa
     raw = np.concatenate([member.score(pictures, maps=False).raw for member in alone])
     calibration = Calibration.fit(raw, 0.2, method=CROSS)
     sha256 = write_bundle(
-        tmp_path / "bundle", detector=detector, calibration=calibration, preprocessing={}, card={}, golden=pictures[:2]
+        tmp_path / "bundle",
+        detector=detector,
+        calibration=calibration,
+        preprocessing={},
+        card={},
+        golden=pictures[:2],
+        sheet=b"no picture, and nobody looks",
     )
     opened = open_bundle(tmp_path / "bundle", sha256, golden_tolerance=0.0)
     assert opened.detector.config.folds == 3
