@@ -17,9 +17,11 @@ def model_store(tmp_path_factory) -> tuple[Path, str]:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory) -> Path:
+def pictures(request, tmp_path_factory) -> Path:
+    """Thousands where the tests were asked for that take long, else hundreds."""
+    many = any(item.get_closest_marker("faults") for item in request.session.items)
     folder = tmp_path_factory.mktemp("lot") / "night"
-    draw_pictures(folder)
+    draw_pictures(folder, *((2000, 20) if many else (400, 8)))
     return folder
 
 
@@ -32,7 +34,7 @@ def running(kind: str, tmp_path_factory, model_store, pictures) -> Iterator[Plan
         made.expected = made.results(job.id)
         made.check(job.id)
         scored = [score for state, score, _, _ in made.expected.values() if state == "scored"]
-        assert len(set(scored)) > 1900, "pictures whose scores are alike would prove nothing"
+        assert len(set(scored)) > 0.9 * len(made.expected), "pictures whose scores are alike would prove nothing"
         yield made
         made.stop_worker()
         made.check_no_orphan()

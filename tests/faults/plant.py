@@ -27,7 +27,7 @@ import redis
 from PIL import Image
 from sqlalchemy import Engine, func, select, update
 
-from db import batches, jobs, models
+from db import jobs, models
 from db.engine import now, open_database, reading, writing
 from db.jobs import JobRow
 from db.results import ResultFilter, iter_results
@@ -40,8 +40,6 @@ from worker.broker import server_binary
 from worker.submission import Submission, submit
 
 DEADLINE = 240.0
-PICTURES = 2000
-UNREADABLE = 20
 SIDE = 32
 Results = dict[str, tuple[str, float | None, bool | None, str | None]]
 """By file name: state, raw score, flagged, error."""
@@ -65,7 +63,7 @@ def eventually(condition: Callable[[], Any], what: str, seconds: float = DEADLIN
     return value
 
 
-def draw_pictures(folder: Path, count: int = PICTURES, unreadable: int = UNREADABLE) -> None:
+def draw_pictures(folder: Path, count: int, unreadable: int) -> None:
     """Tiny pictures of different content, and files among them that are no pictures or are cut off."""
     folder.mkdir()
     pixels = np.random.default_rng(7).integers(0, 256, (count - unreadable, SIDE, SIDE), dtype=np.uint8)
@@ -170,7 +168,7 @@ class Plant:
     """
 
     def __init__(self, folder: Path, store: Path, sha256: str, lot: Path, *, many_hosts: bool) -> None:
-        self.folder, self.lot, self.many_hosts = folder, lot, many_hosts
+        self.lot = lot
         self.home = folder / "home"
         self.home.mkdir()
         self.log = folder / "worker.log"
@@ -205,6 +203,8 @@ class Plant:
 
     # --- processes
 
+    command = (sys.executable, "-m", "cli.main")
+
     def start_worker(self, **variables: str) -> subprocess.Popen[bytes]:
         """`oddlot worker`, unless one runs; with other `variables` it must not."""
         if self.worker is not None and self.worker.poll() is None:
@@ -217,7 +217,7 @@ class Plant:
     def start(self, *arguments: object, stdout: Any = None, stderr: Any = None, **variables: str) -> Any:
         """An `oddlot` command, in a session of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "cli.main", *map(str, arguments)], env=self.environ | variables,
+            [*self.command, *map(str, arguments)], env=self.environ | variables,
             stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True,
         )  # fmt: skip
 
