@@ -101,6 +101,7 @@ def test_a_whole_worker_that_is_frozen_is_overtaken_by_another(plant):
         assert other.wait(60) == 0
 
 
+@pytest.mark.faults
 def test_batches_that_are_told_three_times_are_inspected_once(plant):
     plant.start_worker()
     job = plant.submit()

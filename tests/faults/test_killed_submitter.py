@@ -78,7 +78,6 @@ def test_a_submitter_that_is_killed(plant, chance, large_lot):
 
 def test_a_submission_is_finished_by_giving_it_again(plant, chance):
     plant.start_worker()
-    kill_submitters(plant, chance, plant.lot, 1)
     submitter = plant.start("submit", "flange", plant.lot, "--key", "the night")
     time.sleep(chance.uniform(0.3, 2.0))
     submitter.kill()

@@ -51,9 +51,8 @@ def ctrl_c(worker):
 WAYS = {"SIGTERM": to_the_parent, "SIGTERM to all": to_all, "Ctrl-C": ctrl_c}
 
 
-@pytest.mark.parametrize("way", ["SIGTERM to all"])
-def test_a_worker_that_is_told_to_stop(plant, chance, way):
-    stop_at_random_moments(plant, chance, WAYS[way], 1)
+def test_a_worker_that_is_told_to_stop(plant, chance):
+    stop_at_random_moments(plant, chance, to_all, 1)
 
 
 @pytest.mark.faults
