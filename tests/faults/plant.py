@@ -76,7 +76,7 @@ def draw_pictures(folder: Path, count: int, unreadable: int) -> None:
 
 
 def train_bundle(folder: Path) -> str:
-    """A model that is trained in seconds and flags about half of what it sees, so that maps are written; its hash."""
+    """A model that is trained in seconds and flags some of what it sees, so that maps are written; its hash."""
     from dataclasses import replace
 
     from ganomaly.bundle import write_bundle
@@ -89,7 +89,7 @@ def train_bundle(folder: Path) -> str:
     trained = train(pixels[:16], pixels[16:24], paper(SIDE, 1), seed=0, epochs=1).detector
     detector = Detector.from_weights(replace(trained.config, score="residual"), trained.weights())
     return write_bundle(
-        folder, detector=detector, calibration=Calibration.fit(detector.score(pixels[24:]).raw, 0.5),
+        folder, detector=detector, calibration=Calibration.fit(detector.score(pixels[24:]).raw, 0.1),
         preprocessing={"size": SIDE, "channels": 1, "depth": 8, "window": [0.0, 1.0]}, card={"name": "flange"},
         golden=pixels[:3],
     )  # fmt: skip
@@ -192,7 +192,7 @@ class Plant:
         self.engine: Engine = open_database(self.settings.database_url)
         models.register_model(
             self.engine, name="flange", bundle_uri="flange/1", bundle_sha256=sha256, architecture="paper",
-            threshold=0.1, false_alarms=0.5, card={},
+            threshold=0.1, false_alarms=0.1, card={},
         )  # fmt: skip
         self.worker: subprocess.Popen[bytes] | None = None
         self.expected: Results = {}

@@ -43,7 +43,7 @@ def test_a_database_file_that_cannot_grow_is_waited_for(sqlite_plant):
     plant = sqlite_plant
     plant.begin()
     plant.start_worker()
-    for _ in range(3):
+    for _ in range(2):
         job = plant.submit()
         plant.await_progress(job.id)
         fill_the_disk(plant, 1)

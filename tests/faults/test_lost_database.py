@@ -11,7 +11,7 @@ def test_a_killed_postgresql(postgresql_plant, chance):
     plant = postgresql_plant
     plant.begin()
     plant.start_worker()
-    for _ in range(5):
+    for _ in range(3):
         job = plant.submit()
         plant.await_progress(job.id)
         time.sleep(chance.uniform(0.0, 1.0))

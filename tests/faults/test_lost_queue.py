@@ -32,7 +32,7 @@ def kill_queue(plant, *, forget):
 @pytest.mark.parametrize("forget", [False, True], ids=["file kept", "file lost"])
 def test_a_killed_queue(plant, chance, forget):
     plant.start_worker()
-    for _ in range(3):
+    for _ in range(2):
         job = plant.submit()
         plant.await_progress(job.id)
         time.sleep(chance.uniform(0.0, 2.0))
