@@ -20,7 +20,9 @@ def stop_at_random_moments(plant, chance, how, times):
     for _ in range(times):
         worker = plant.start_worker()
         plant.forget_telling()
-        time.sleep(chance.uniform(1.0, 10.0))
+        # Before that it is a Python that imports, and holds nothing.
+        eventually(lambda: len(plant.children()) == 2, "it does not start")
+        time.sleep(chance.uniform(0.0, 10.0))
         how(worker)
         assert worker.wait(SHUTDOWN_GRACE + 30) == 0, plant.log_text()[-3000:]
         held = list(plant.batches(job.id, BatchState.LEASED))
@@ -89,7 +91,8 @@ def test_a_command_that_is_stopped_at_a_random_moment_leaves_no_process(plant, c
     arguments = {"inspect": ("inspect", "flange", plant.lot, "--key", f"{time.time()}"), "up": ("up",)}[command]
     for _ in range(3):
         process = plant.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        time.sleep(chance.uniform(3.0, 10.0))
+        assert process.stdout.readline()
+        time.sleep(chance.uniform(0.0, 10.0))
         process.send_signal(number)
         out = process.communicate(timeout=120)[0].decode()
         assert process.returncode == 0, out
