@@ -302,8 +302,14 @@ class Plant:
         eventually(lambda: self.progress(job_id) >= aim, f"job {job_id} does not go on: {self.log_text()[-2000:]}")
 
     def await_end(self, job_id: int) -> JobRow:
+        told = 0.0
+
         def ended() -> bool:
-            self.forget_telling()
+            nonlocal told
+            # Not each time: a queue that is told while it is asked would be told everything again and again.
+            if time.monotonic() - told > 5:
+                self.forget_telling()
+                told = time.monotonic()
             return self.job(job_id).finished_at is not None
 
         eventually(ended, f"job {job_id} does not end: {self.job(job_id)}\n{self.log_text()[-3000:]}")
