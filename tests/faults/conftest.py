@@ -1,5 +1,6 @@
 """The two plants, made once; each test takes one up where the last one left it."""
 
+import os
 import random
 import time
 from collections.abc import Iterator
@@ -18,10 +19,11 @@ def model_store(tmp_path_factory) -> tuple[Path, str]:
 
 @pytest.fixture(scope="session")
 def pictures(request, tmp_path_factory) -> Path:
-    """Thousands where the tests were asked for that take long, else hundreds."""
+    """Thousands where the tests were asked for that take long, else hundreds; FAULT_PICTURES sets another number."""
     many = any(item.get_closest_marker("faults") for item in request.session.items)
     folder = tmp_path_factory.mktemp("lot") / "night"
-    draw_pictures(folder, *((2000, 20) if many else (400, 8)))
+    count = int(os.environ.get("FAULT_PICTURES", 2000 if many else 400))
+    draw_pictures(folder, count, count // 50)
     return folder
 
 
