@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick check bench lock clean
+.PHONY: help setup demo test faults quick check bench lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,8 +35,11 @@ demo: $(READY) ## the whole main job on pictures that it draws, in a folder of i
 test: $(READY) check ## every test (those on real image sets need ODDLOT_DATA)
 	$(BIN)/python -m pytest
 
+faults: $(READY) ## kills, freezes and cuts, many times over (docs/reliability.md); takes an hour
+	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
+
 quick: $(READY) ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not faults" --ignore tests/faults
 
 check: $(READY) ## ruff, mypy, import contract
 	$(BIN)/ruff check .

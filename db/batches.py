@@ -15,6 +15,9 @@ from oddlot.words import BatchState, ItemState, JobState
 
 WORKED_ON = (JobState.QUEUED, JobState.RUNNING)
 
+CLOCK_SLACK = timedelta(minutes=1)
+"""A time further ahead than that was written before the clock was set back."""
+
 
 @dataclass(frozen=True)
 class ItemRow:
@@ -138,23 +141,24 @@ def finish_batch(
         return settle_job(connection, claim.job_id)
 
 
-def release_batch(engine: Engine, claim: Claim, error: str, *, count_attempt: bool) -> bool:
+def release_batch(engine: Engine, claim: Claim, error: str, *, attempts: int) -> bool:
     """Give a batch back, unfinished, with the reason; False where it is somebody else's by now.
 
-    `count_attempt` False: the batch had no part in it, the attempt does not count.
+    `attempts` is how many it counts as from now on: one less where the batch had no part in it, as many as it may have
+    where another one would end the same way.
     """
     with writing(engine) as connection:
         return _change(
             connection, claim, state=BatchState.WAITING, owner=None, lease_expires_at=None, published_at=None,
-            waiting_since=now(connection), error=error, attempts=batch.c.attempts - (0 if count_attempt else 1),
+            waiting_since=now(connection), error=error, attempts=attempts,
         )  # fmt: skip
 
 
 def due_for_publishing(engine: Engine, *, older_than_seconds: float | None, limit: int) -> list[tuple[int, int, int]]:
     """Waiting batches that the queue was not told of, as (job, number, priority), the most urgent first.
 
-    With `older_than_seconds`, also those that it was told of longer ago than that. They count as published from now
-    on; `unpublish` takes that back.
+    With `older_than_seconds`, also those that it was told of longer ago than that, or later than now: then the clock
+    was set back. They count as published from now on; `unpublish` takes that back.
     """
     with reading(engine) as connection:
         if not _due(connection, older_than_seconds, 1, lock=False):
@@ -176,7 +180,9 @@ def _due(
 ) -> list[tuple[int, int, int]]:
     told: ColumnElement[bool] = batch.c.published_at.is_(None)
     if older_than_seconds is not None:
-        told = or_(told, batch.c.published_at <= now(connection) - timedelta(seconds=older_than_seconds))
+        moment = now(connection)
+        long_ago = batch.c.published_at <= moment - timedelta(seconds=older_than_seconds)
+        told = or_(told, long_ago, batch.c.published_at > moment + CLOCK_SLACK)
     query = (
         select(batch.c.job_id, batch.c.number, job.c.priority)
         .join(job, job.c.id == batch.c.job_id)

@@ -42,6 +42,19 @@ def expire_leases(engine: Engine, owner: str) -> int:
     return leases.expire(engine, batch, BatchState.LEASED, owner)
 
 
+def give_back(engine: Engine, owner: str) -> int:
+    """Put back what a dead owner held who was stopped on purpose: those attempts do not count. Returns how many."""
+    with writing(engine) as connection:
+        return connection.execute(
+            update(batch)
+            .where(batch.c.state == BatchState.LEASED, batch.c.owner == owner)
+            .values(
+                state=BatchState.WAITING, owner=None, lease_expires_at=None, published_at=None,
+                waiting_since=now(connection), error="the worker was stopped", attempts=batch.c.attempts - 1,
+            )
+        ).rowcount  # fmt: skip
+
+
 def sweep(engine: Engine, *, max_attempts: int) -> SweepReport:
     """One round. Any number of sweepers may run at once: each change is conditional on what it was decided on."""
     report = SweepReport(put_back=_put_back_expired(engine))

@@ -26,6 +26,7 @@ def _configuration() -> dict[str, Any]:
 app = Celery("oddlot", include=["worker.tasks"])
 app.add_defaults(_configuration)
 app.steps["worker"].add(supervision.SweeperStep)
+app.steps["worker"].add(supervision.GraceStep)
 
 
 @signals.celeryd_init.connect(weak=False)

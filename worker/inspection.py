@@ -74,11 +74,11 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
                 _fail_job(engine, claim, error)
                 return
             # The store of this host alone may be at fault: others have time to do better.
-            _give_back(engine, claim, error)
+            _give_back(engine, settings, claim, error)
             time.sleep(LOAD_PAUSE)
             return
         except Exception as error:
-            _give_back(engine, claim, error)
+            _give_back(engine, settings, claim, error)
             return
     seconds = time.monotonic() - started
     log.info("batch done", job=job_id, batch=number, items=len(outcomes), seconds=round(seconds, 3))
@@ -94,26 +94,37 @@ def _fail_job(engine: Engine, claim: batches.Claim, error: BundleError) -> None:
     log.error("job failed", job=claim.job_id, error=str(error))
     try:
         # Back among those that wait, because those are closed with the job.
-        batches.release_batch(engine, claim, str(error), count_attempt=False)
+        batches.release_batch(engine, claim, str(error), attempts=claim.attempts - 1)
         endings.fail_job(engine, claim.job_id, str(error))
     except SQLAlchemyError:
         log.exception("the job could not be failed: the next attempt at one of its batches does it", job=claim.job_id)
 
 
-def _give_back(engine: Engine, claim: batches.Claim, error: Exception) -> None:
+def _give_back(engine: Engine, settings: Settings, claim: batches.Claim, error: Exception) -> None:
     """Not the pictures' doing as far as we know: another attempt, and after some of them the batch is split.
 
-    A database that does not answer is no picture's doing for sure: then the attempt does not count.
+    A database that does not answer is no picture's doing for sure: then the attempt does not count. What found no
+    room in memory finds none the next time: then the batch is split at once, unless it holds a single picture.
     """
+    attempts = claim.attempts
+    if isinstance(error, DATABASE_AWAY):
+        attempts -= 1
+    elif _out_of_memory(error) and len(claim.items) > 1:
+        attempts = max(attempts, settings.max_attempts)
     log.error("batch given back", job=claim.job_id, batch=claim.number, exc_info=error)
     reason = scoring_process.one_line(error)
     try:
-        batches.release_batch(engine, claim, reason, count_attempt=not isinstance(error, DATABASE_AWAY))
+        batches.release_batch(engine, claim, reason, attempts=attempts)
     except SQLAlchemyError as also:
         log.error(
             "batch could not be given back: its lease ends by time", job=claim.job_id, batch=claim.number,
             error=scoring_process.one_line(also),
         )  # fmt: skip
+
+
+def _out_of_memory(error: Exception) -> bool:
+    # The other is TensorFlow's, which is not imported for a comparison.
+    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
 
 
 def _renewed(engine: Engine, settings: Settings, claim: batches.Claim) -> bool:

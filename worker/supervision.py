@@ -1,17 +1,28 @@
 """What a worker's parent process does besides holding its pool: logs, and a sweeper beside it."""
 
+import contextlib
 import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from typing import Any
 
 import structlog
-from celery import bootsteps
+from celery import bootsteps, signals
+from sqlalchemy.exc import SQLAlchemyError
 
-from oddlot.processes import available_cores, die_with_parent
+from db import sweeping
+from db.engine import open_database
+from oddlot.errors import OddlotError
+from oddlot.processes import available_cores, die_with_parent, is_provably_dead
+from oddlot.queue import SHUTDOWN_GRACE
+from oddlot.settings import load_settings
 from worker import scoring_process
+
+log = structlog.get_logger()
 
 CHECK_SECONDS = 5.0
 """How often the parent looks whether its sweeper still runs."""
@@ -60,6 +71,42 @@ class SweeperStep(bootsteps.StartStopStep):
             except subprocess.TimeoutExpired:  # it waits for a database or a queue that does not answer
                 process.kill()
                 process.wait()
+
+
+class GraceStep(bootsteps.StartStopStep):
+    """Bounds the time between being told to stop and being gone, and leaves no batch in the hands of the dead."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, parent: Any) -> None:
+        def told(**_: Any) -> None:
+            children = [child.pid for child in parent.pool._pool._pool]
+            threading.Thread(target=_end_in_time, args=(children,), daemon=True).start()
+
+        signals.worker_shutting_down.connect(told, weak=False)
+        signals.worker_shutdown.connect(lambda **_: give_back(), weak=False)
+
+
+def _end_in_time(children: list[int]) -> None:
+    time.sleep(SHUTDOWN_GRACE)
+    log.warning("batches in work did not end in time: they are given back", seconds=SHUTDOWN_GRACE)
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    give_back()
+    os._exit(0)  # the pool would still wait for them
+
+
+def give_back() -> None:
+    """Put back what dead processes of this machine hold: who stops all processes of a worker at once kills its
+    children in the middle of a batch."""
+    try:
+        engine = open_database(load_settings().database_url)
+        for owner in filter(is_provably_dead, sweeping.lease_owners(engine)):
+            log.warning("given back", owner=owner, batches=sweeping.give_back(engine, owner))
+        engine.dispose()
+    except (OddlotError, SQLAlchemyError) as error:
+        log.error("nothing could be given back: leases end by time", error=scoring_process.one_line(error))
 
 
 def configure_logging(level: Any = None) -> None:

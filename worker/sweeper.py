@@ -25,7 +25,7 @@ from oddlot.errors import OddlotError
 from oddlot.processes import identity, is_provably_dead
 from oddlot.queue import FIT_QUEUE, INSPECT_QUEUE, VISIBILITY_TIMEOUT
 from oddlot.settings import Settings, load_settings
-from worker import publishing, scoring_process
+from worker import broker, publishing, scoring_process
 from worker.supervision import configure_logging
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ log = structlog.get_logger()
 
 def sweep_once(engine: Engine, settings: Settings, app: "Celery") -> None:
     """One round: dead owners' leases end now, expired ones are put back, waiting batches are published."""
+    if settings.embedded_broker and not broker.broker_answers(settings):
+        # Its keeper was killed, and the server went with it. The parent's lock keeps both from now on.
+        os.close(broker.ensure_broker(settings))
     for owner in {*sweeping.lease_owners(engine), *fits.lease_owners(engine)}:
         if is_provably_dead(owner):
             ended = sweeping.expire_leases(engine, owner) + fits.expire_leases(engine, owner)

@@ -59,7 +59,7 @@ def test_a_worker_that_was_frozen_past_its_lease_writes_nothing(engine, submit):
     with pytest.raises(LateResult):
         finish(engine, frozen)
     assert not batches.renew_lease(engine, frozen, 60.0)
-    assert not batches.release_batch(engine, frozen, "too late", count_attempt=True)
+    assert not batches.release_batch(engine, frozen, "too late", attempts=1)
     successor = claimed(engine, job, 1, "successor")
     assert successor.fencing > frozen.fencing
     with pytest.raises(LateResult):
@@ -125,11 +125,13 @@ def test_the_picture_that_breaks_workers_is_found_and_quarantined_alone(engine, 
 def test_a_batch_given_back_counts_as_an_attempt_only_where_it_may_be_at_fault(engine, submit):
     job = submit(1)
     for _ in range(10):
-        batches.release_batch(engine, claimed(engine, job, 1), "the worker was told to stop", count_attempt=False)
+        claim = claimed(engine, job, 1)
+        batches.release_batch(engine, claim, "the worker was told to stop", attempts=claim.attempts - 1)
         assert not sweep(engine).anything
     for _ in range(MAX_ATTEMPTS):
         assert not sweep(engine).anything
-        batches.release_batch(engine, claimed(engine, job, 1), "boom", count_attempt=True)
+        claim = claimed(engine, job, 1)
+        batches.release_batch(engine, claim, "boom", attempts=claim.attempts)
     assert sweep(engine).quarantined == 1
     (row,) = iter_results(engine, ResultFilter(job_id=job.id))
     assert "boom" in row["error"]
@@ -220,5 +222,5 @@ def test_fencing_numbers_of_a_batch_only_grow(engine, submit):
     for _ in range(5):
         claim = claimed(engine, job, 1)
         numbers.append(claim.fencing)
-        batches.release_batch(engine, claim, "again", count_attempt=False)
+        batches.release_batch(engine, claim, "again", attempts=0)
     assert all(a < b for a, b in pairwise(numbers))

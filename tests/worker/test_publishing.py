@@ -103,6 +103,16 @@ def test_what_was_just_published_does_not_count_as_lost(engine, settings, app, s
     assert in_queue(server) == []
 
 
+def test_what_was_told_tomorrow_is_told_again_where_the_queue_lost_it(engine, settings, app, server, job):
+    """The clock was set back by a day after the messages were sent."""
+    sweep_once(engine, settings, app)
+    with writing(engine) as connection:
+        connection.execute(update(batch).values(published_at=now(connection) + timedelta(days=1)))
+    server.flushall()
+    sweep_once(engine, settings, app)
+    assert sorted(in_queue(server)) == [[[job.id, 1], {}], [[job.id, 2], {}]]
+
+
 @pytest.mark.parametrize("chunk", [1000, 3])
 def test_publishing_what_was_lost_comes_to_an_end(engine, settings, app, server, model, lot, chunk, monkeypatch):
     """Also where telling takes longer than it takes to count as lost: what it told itself it does not tell again."""

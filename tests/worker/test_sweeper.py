@@ -142,6 +142,31 @@ def test_a_parent_starts_its_sweeper_again_and_does_not_wait_for_one_that_hangs(
     assert cancelled == [True]
 
 
+@ONE_DATABASE
+def test_an_embedded_queue_whose_keeper_was_killed_is_back_after_one_sweep(engine, settings, job, queue):
+    server = queue.info("server")["process_id"]
+    keeper = int(Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(keeper, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{server}").exists(), "the server outlived its keeper")
+    sweep_once(engine, settings, app)
+    assert publishing.queue_depth(settings) == 2
+
+
+@ONE_DATABASE
+def test_what_children_held_that_were_stopped_is_given_back_without_an_attempt(
+    engine, settings, job, variables, monkeypatch
+):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with holding(job, 1, variables) as stopped, holding(job, 2, variables):
+        stopped.terminate()
+        stopped.wait()
+        supervision.give_back()
+        back, held = batch_row(engine, job.id, 1), batch_row(engine, job.id, 2)
+    assert (back.state, back.owner, back.attempts) == (BatchState.WAITING, None, 0)
+    assert held.state == BatchState.LEASED
+
+
 def processes_of(home):
     found = []
     for folder in Path("/proc").iterdir():
