@@ -205,8 +205,12 @@ def _mark_published(connection: Connection, batches: Sequence[tuple[int, int]], 
 
 def _change(connection: Connection, claim: Claim, **values: object) -> bool:
     """Change the batch if it is still held under this very claim."""
-    held = (batch.c.id == claim.batch_id, batch.c.fencing == claim.fencing, batch.c.state == BatchState.LEASED)
-    return connection.execute(update(batch).where(*held).values(**values)).rowcount == 1
+    return connection.execute(update(batch).where(*held_under(claim)).values(**values)).rowcount == 1
+
+
+def held_under(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    """The batch is still held under this very claim."""
+    return batch.c.id == claim.batch_id, batch.c.fencing == claim.fencing, batch.c.state == BatchState.LEASED
 
 
 def _until(connection: Connection, seconds: float) -> object:

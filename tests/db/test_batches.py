@@ -122,6 +122,28 @@ def test_the_picture_that_breaks_workers_is_found_and_quarantined_alone(engine, 
     assert "also alone" in row["error"]
 
 
+def test_a_picture_that_is_known_to_break_workers_is_set_apart_by_its_holder_and_by_nobody_else(engine, submit):
+    job = submit(9, batch_size=64)
+    late = claimed(engine, job, 1, lease=-1.0)
+    sweep(engine)
+    claim = claimed(engine, job, 1)
+    poison = claim.items[4].id
+    assert not sweeping.split_claimed(engine, late, "hangs", max_attempts=MAX_ATTEMPTS, alone=poison)
+    assert sweeping.split_claimed(engine, claim, "hangs", max_attempts=MAX_ATTEMPTS, alone=poison)
+    assert not sweeping.split_claimed(engine, claim, "hangs", max_attempts=MAX_ATTEMPTS, alone=poison)
+    others = claimed(engine, job, 2)
+    assert len(others.items) == 8
+    finish(engine, others)
+    for _ in range(2):
+        assert not sweep(engine).anything
+        alone = claimed(engine, job, 3)
+        assert [item.id for item in alone.items] == [poison]
+        assert sweeping.split_claimed(engine, alone, "hangs", max_attempts=MAX_ATTEMPTS, alone=poison)
+    assert sweep(engine).quarantined == 1
+    done = jobs.get_job(engine, job.id)
+    assert (done.state, done.scored, done.quarantined, done.unaccounted) == (JobState.DONE, 8, 1, 0)
+
+
 def test_a_batch_given_back_counts_as_an_attempt_only_where_it_may_be_at_fault(engine, submit):
     job = submit(1)
     for _ in range(10):
