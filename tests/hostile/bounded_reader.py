@@ -29,9 +29,7 @@ def main() -> None:
         asked = json.loads(line)
         try:
             for way in ways:
-                pixels = read_picture(
-                    asked["path"], way, max_pixels=asked["max_pixels"], max_file_bytes=10**8
-                ).pixels
+                pixels = read_picture(asked["path"], way, max_pixels=asked["max_pixels"], max_file_bytes=10**8).pixels
                 assert pixels.shape == way.shape
                 assert np.isfinite(pixels).all()
             answer = "read"
@@ -39,7 +37,8 @@ def main() -> None:
             answer = f"unreadable: {reason}"
         except BaseException as error:
             answer = f"{type(error).__name__}: {error}"
-        print(json.dumps(answer), flush=True)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A home with a small model in it, made once; each test gets a copy and runs `oddlot` in it as a user would."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ def fitted(tmp_path_factory) -> Path:
 
     home = tmp_path_factory.mktemp("fitted") / "home"
     pixels = np.random.default_rng(1).integers(0, 256, (48, 32, 32, 1), dtype=np.uint8)
-    detector = train(pixels[:16], pixels[16:24], paper(32, 1), seed=0, epochs=1).detector
+    small = replace(paper(32, 1), width=8, latent=12)
+    detector = train(pixels[:16], pixels[16:24], small, seed=0, epochs=1).detector
     calibration = Calibration.fit(detector.score(pixels[24:], maps=False).raw, 0.1)
     bundle = home / "models" / "flange" / "1"
     sha256 = write_bundle(

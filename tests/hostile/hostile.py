@@ -13,10 +13,13 @@ from typing import Any
 import numpy as np
 from hypothesis import HealthCheck, settings
 from PIL import Image
+from sqlalchemy import Engine
+
+from db.engine import open_database
 
 LONG = os.environ.get("ODDLOT_FUZZ") == "long"
 """`ODDLOT_FUZZ=long` looks at 40 times as many examples as `make test` does."""
-DEADLINE = 180.0
+DEADLINE = 1500.0 if LONG else 500.0
 
 
 def bounded(examples: int) -> Any:
@@ -70,6 +73,14 @@ class Home:
     @property
     def log(self) -> Path:
         return self.folder / "worker.log"
+
+    @contextmanager
+    def database(self) -> Iterator[Engine]:
+        engine = open_database(f"sqlite:///{self.folder}/oddlot.db")
+        try:
+            yield engine
+        finally:
+            engine.dispose()
 
     @contextmanager
     def worker(self) -> Iterator["subprocess.Popen[str]"]:

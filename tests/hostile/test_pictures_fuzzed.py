@@ -157,7 +157,9 @@ def test_damaged_files_are_read_or_refused(reader, data):
 
 
 @bounded(200)
-@given(start=st.sampled_from([data[:n] for data in FILES.values() for n in (0, 4, 12, 30)]), rest=st.binary(max_size=400))
+@given(
+    start=st.sampled_from([data[:n] for data in FILES.values() for n in (0, 4, 12, 30)]), rest=st.binary(max_size=400)
+)
 def test_made_up_files_are_read_or_refused(reader, start, rest):
     answer = reader.read(start + rest)
     assert fair(answer), answer

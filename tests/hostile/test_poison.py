@@ -6,7 +6,8 @@ import pytest
 from hostile import LONG, eventually
 from sqlalchemy import select
 
-from db.engine import make_engine, reading
+from db import jobs
+from db.engine import reading
 from db.schema import batch
 from oddlot.words import BatchState
 
@@ -61,11 +62,16 @@ def poisoned(home, tmp_path):
     return home
 
 
-ALL_AT_ONCE = pytest.param(sorted(DEEDS), marks=pytest.mark.skipif(not LONG, reason="minutes: with ODDLOT_FUZZ=long"))
+MINUTES = pytest.mark.skipif(not LONG, reason="takes minutes: with ODDLOT_FUZZ=long")
+CASES = [
+    ["001.png"], ["003.png"], pytest.param(["004.png"], marks=MINUTES), pytest.param(["006.png"], marks=MINUTES),
+    pytest.param(sorted(DEEDS), marks=MINUTES),
+]  # fmt: skip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("names", [["001.png"], ["003.png"], ["004.png"], ["006.png"], ALL_AT_ONCE], ids="+".join)
+@pytest.mark.timeout(1800 if LONG else 600)
+@pytest.mark.parametrize("names", CASES, ids="+".join)
 def test_the_picture_is_quarantined_alone_with_its_reason_and_all_others_are_scored(poisoned, lot, names):
     for name in names:
         with (lot / name).open("ab") as stream:
@@ -73,9 +79,11 @@ def test_the_picture_is_quarantined_alone_with_its_reason_and_all_others_are_sco
     for path in sorted(lot.iterdir())[8:]:
         path.unlink()
     job = poisoned.json("submit", "flange", lot)
-    with poisoned.worker() as worker:
-        eventually(lambda: poisoned.json("job", job["job"])["finished_at"], poisoned.log.read_text)
+    with poisoned.worker() as worker, poisoned.database() as engine:
+        eventually(lambda: jobs.get_job(engine, job["job"]).finished_at, poisoned.log.read_text)
         assert worker.poll() is None
+        with reading(engine) as connection:
+            batches = connection.execute(select(batch.c.state, batch.c.attempts)).all()
     done = poisoned.json("job", job["job"])
     assert (done["state"], done["scored"], done["quarantined"]) == ("done", 8 - len(names), len(names))
     rows = {Path(row["path"]).name: row for row in poisoned.json("results", "--job", job["job"])}
@@ -83,10 +91,6 @@ def test_the_picture_is_quarantined_alone_with_its_reason_and_all_others_are_sco
     for name in names:
         assert rows[name]["error"] == f"inspecting it failed each time, also alone: {DEEDS[name][1]}"
     tried = (poisoned.folder / "deeds.log").read_bytes().splitlines()
-    engine = make_engine(f"sqlite:///{poisoned.folder}/oddlot.db")
-    with reading(engine) as connection:
-        batches = connection.execute(select(batch.c.state, batch.c.attempts)).all()
-    engine.dispose()
     assert {row.state for row in batches} <= {BatchState.DONE, BatchState.SPLIT}
     assert all(row.attempts <= MAX_ATTEMPTS for row in batches)
     assert len(tried) <= sum(DEEDS[name][2] for name in names)
