@@ -134,6 +134,9 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"ODDLOT_{name.upper()} must be between {low} and {high}, not {value}")
     if not settings.database_url.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
         raise SettingsError("ODDLOT_DATABASE_URL must begin with sqlite:/// or postgresql://")
+    if settings.database_url.partition("?")[0].count("@") > 1 and not settings.embedded_database:
+        # What follows the first would be taken for a host, and errors name hosts.
+        raise SettingsError("ODDLOT_DATABASE_URL is not a URL: write an @ in a password as %40")
     schemes = ("redis://", "rediss://", "redis+socket://")
     if settings.embedded_broker:
         return

@@ -10,6 +10,8 @@ from hostile import eventually
 
 from worker.broker import server_binary
 
+pytestmark = pytest.mark.slow
+
 SECRET = "s3kr1t-Geheim"
 
 
@@ -57,7 +59,8 @@ DATABASES = {
 @pytest.mark.parametrize("url", DATABASES.values(), ids=list(DATABASES))
 def test_a_password_of_the_database_is_in_no_output(home, lot, url):
     home.environ["ODDLOT_DATABASE_URL"] = url
-    for command in (("doctor",), ("doctor", "--json"), ("jobs",), ("submit", "flange", lot), ("worker",)):
+    others = (("submit", "flange", lot), ("worker",)) if url == DATABASES["no server"] else ()
+    for command in (("doctor", "--json"), ("jobs",), *others):
         status, out, err = home.run(*command)
         assert status == 1
         assert SECRET not in out + err
@@ -93,7 +96,7 @@ def a_worker_that_is_not_told_to_stop(home):
 @pytest.mark.parametrize("kind", list(brokers(0)))
 def test_a_password_of_the_queue_is_in_no_output(home, lot, locked_redis, kind):
     home.environ["ODDLOT_BROKER_URL"] = brokers(locked_redis)[kind]
-    for command in (("doctor",), ("doctor", "--json"), ("jobs",), ("submit", "flange", lot)):
+    for command in (("doctor", "--json"), ("submit", "flange", lot)):
         _, out, err = home.run(*command)
         assert SECRET not in out + err
         assert "Traceback" not in out + err
