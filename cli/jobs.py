@@ -115,7 +115,7 @@ def list_folder(session: Session, *, wish: Any, quiet: bool) -> "JobRow":
 
 
 def jobs(
-    limit: Annotated[int, typer.Option(min=1, help="The newest so many.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="The newest so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """The newest jobs and who works on them."""

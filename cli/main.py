@@ -9,6 +9,7 @@ import typer
 
 import oddlot
 from cli import database, demo, doctor, explain, fit, inspect, jobs, models, results, services
+from cli.output import printable
 from oddlot.errors import OddlotError
 
 app = typer.Typer(
@@ -97,7 +98,8 @@ def _fail_or_raise(error: Exception) -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"oddlot: {message}", file=sys.stderr)  # noqa: T201 - the one line of an error
+    # Names of models, files and lots stand in it, and may hold anything that steers a terminal.
+    print(f"oddlot: {printable(' '.join(message.split()))}", file=sys.stderr)  # noqa: T201 - the one line of an error
     sys.exit(status)
 
 

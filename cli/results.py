@@ -43,7 +43,7 @@ Fdr = Annotated[
 ]  # fmt: skip
 Limit = Annotated[
     int | None,
-    typer.Option(min=0, help=f"At most so many; 0 for all. Left out: a table stops at {TABLE_LIMIT}."),
+    typer.Option(min=0, max=2**31 - 1, help=f"At most so many; 0 for all. Left out: a table stops at {TABLE_LIMIT}."),
 ]
 Kind = Annotated[Format, typer.Option("--format", help="How rows are printed.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Short for --format json.")]

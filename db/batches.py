@@ -141,16 +141,15 @@ def finish_batch(
         return settle_job(connection, claim.job_id)
 
 
-def release_batch(engine: Engine, claim: Claim, error: str, *, attempts: int) -> bool:
+def release_batch(engine: Engine, claim: Claim, error: str, *, count_attempt: bool) -> bool:
     """Give a batch back, unfinished, with the reason; False where it is somebody else's by now.
 
-    `attempts` is how many it counts as from now on: one less where the batch had no part in it, as many as it may have
-    where another one would end the same way.
+    `count_attempt` False: the batch had no part in it, the attempt does not count.
     """
     with writing(engine) as connection:
         return _change(
             connection, claim, state=BatchState.WAITING, owner=None, lease_expires_at=None, published_at=None,
-            waiting_since=now(connection), error=error, attempts=attempts,
+            waiting_since=now(connection), error=error, attempts=batch.c.attempts - (0 if count_attempt else 1),
         )  # fmt: skip
 
 
@@ -211,8 +210,12 @@ def _mark_published(connection: Connection, batches: Sequence[tuple[int, int]], 
 
 def _change(connection: Connection, claim: Claim, **values: object) -> bool:
     """Change the batch if it is still held under this very claim."""
-    held = (batch.c.id == claim.batch_id, batch.c.fencing == claim.fencing, batch.c.state == BatchState.LEASED)
-    return connection.execute(update(batch).where(*held).values(**values)).rowcount == 1
+    return connection.execute(update(batch).where(*held_under(claim)).values(**values)).rowcount == 1
+
+
+def held_under(claim: Claim) -> tuple[ColumnElement[bool], ...]:
+    """The batch is still held under this very claim."""
+    return batch.c.id == claim.batch_id, batch.c.fencing == claim.fencing, batch.c.state == BatchState.LEASED
 
 
 def _until(connection: Connection, seconds: float) -> object:

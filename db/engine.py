@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, ProgrammingError
 
 from db.schema import HEAD
-from oddlot.errors import DatabaseError
+from oddlot.errors import DatabaseError, OddlotError
 
 BUSY_SECONDS = 60.0
 """How long a write on SQLite waits for another one to end."""
@@ -48,16 +48,30 @@ def make_engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "sqlite":
-            return _sqlite_engine(parsed)
+            return _refuse_odd_values(_sqlite_engine(parsed))
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(
+        engine = create_engine(
             parsed,
             pool_pre_ping=True,
             connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "oddlot"},
         )
+        return _refuse_odd_values(engine)
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise DatabaseError("ODDLOT_DATABASE_URL is not a URL of SQLite or PostgreSQL") from error
+
+
+def _refuse_odd_values(engine: Engine) -> Engine:
+    """Numbers and texts that no database takes come from a command line: one line, and not a driver's traceback."""
+
+    @event.listens_for(engine, "handle_error")
+    def refuse(context: ExceptionContext) -> None:
+        if isinstance(context.original_exception, OverflowError | UnicodeEncodeError):
+            raise OddlotError(
+                "a number that is too large, or text that is not UTF-8, can neither be stored nor looked up"
+            ) from context.original_exception
+
+    return engine
 
 
 def version_of(engine: Engine) -> str | None:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from sqlalchemy import Engine, and_, exists, func, not_, or_, select, update
+from sqlalchemy import Connection, Engine, and_, exists, func, not_, or_, select, update
 
 from db import leases
-from db.batches import WORKED_ON
+from db.batches import WORKED_ON, Claim, held_under, release_batch
 from db.engine import now, reading, writing
 from db.listing import add_batches, change_items, next_number
 from db.schema import batch, item, job
@@ -122,15 +122,43 @@ def _split(engine: Engine, batch_id: int, max_attempts: int) -> Literal["", "spl
             change_items(connection, ids, state=ItemState.QUARANTINED, error=reason)
             settle_job(connection, row.job_id)
             return "quarantined"
-        lock_job(connection, row.job_id)
-        first = next_number(connection, row.job_id)
-        # One attempt each for the halves, which are many; two for a picture alone, before it is given up.
         half = len(ids) // 2
-        attempts = max(0, max_attempts - (1 if half > 1 else 2))
-        halves = add_batches(connection, row.job_id, range(first, first + 2), attempts=attempts, error=row.error)
-        for number, part in ((first, ids[:half]), (first + 1, ids[half:])):
-            change_items(connection, part, batch_id=halves[number])
+        _make_batches(connection, row.job_id, (ids[:half], ids[half:]), row.error, max_attempts)
         return "split"
+
+
+def split_claimed(engine: Engine, claim: Claim, error: str, *, max_attempts: int, alone: int | None = None) -> bool:
+    """Give a batch back as two, with the reason; False where it is somebody else's by now.
+
+    For a failure that the same batch would most likely meet again. `alone` is the item that gets a batch for itself;
+    without one, each gets half. A batch of one item is given back as it is, and the attempt counts.
+    """
+    ids = [row.id for row in claim.items]
+    if len(ids) == 1:
+        return release_batch(engine, claim, error, count_attempt=True)
+    half = len(ids) // 2
+    parts = (ids[:half], ids[half:]) if alone is None else ([item_id for item_id in ids if item_id != alone], [alone])
+    with writing(engine) as connection:
+        ended = update(batch).where(*held_under(claim))
+        ended = ended.values(
+            state=BatchState.SPLIT, owner=None, lease_expires_at=None, error=error, finished_at=now(connection)
+        )
+        if connection.execute(ended).rowcount != 1:
+            return False
+        _make_batches(connection, claim.job_id, parts, error, max_attempts)
+        return True
+
+
+def _make_batches(
+    connection: Connection, job_id: int, parts: Sequence[Sequence[int]], error: str, max_attempts: int
+) -> None:
+    """A batch of its own for each part of the items of one that failed with that error."""
+    lock_job(connection, job_id)
+    for number, ids in enumerate(parts, start=next_number(connection, job_id)):
+        # One attempt each for the parts, which are many; two for a picture alone, before it is given up.
+        attempts = max(0, max_attempts - (1 if len(ids) > 1 else 2))
+        made = add_batches(connection, job_id, [number], attempts=attempts, error=error)
+        change_items(connection, ids, batch_id=made[number])
 
 
 def _to_be_closed(engine: Engine) -> Sequence[int]:

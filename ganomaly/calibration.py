@@ -238,7 +238,7 @@ class Calibration:
         if not isinstance(values, dict):
             raise TypeError("it is not a table of values")
         for name in sorted(set(values) ^ set(types), key=str):
-            raise ValueError(f"{name} is {'missing' if name in types else 'not known'}")
+            raise ValueError(f"{name} is missing" if name in types else f"{name[:40]!r} is not known")
         for name, kind in types.items():
             if type(values[name]) is not kind:
                 raise TypeError(f"{name} is not of its type")

@@ -8,6 +8,10 @@ from oddlot.errors import BundleError, TrainingError
 SIZE_STEP = 16
 SIZES = {"paper": (32, 256, 64), "article": (32, 256, 64), "features": (128, 512, 256)}
 """Smallest, largest and usual size in pixels of each architecture."""
+WIDEST = {"paper": 64, "article": 32, "features": 256}
+"""Filters next to the picture, at most: others double with each halving, and a network is built before its weights
+are compared."""
+LONGEST_LATENT = 1024
 MOST_REMEMBERED = 65_536
 SCORES = ("latent", "residual")
 MOST_TILES = 8
@@ -74,7 +78,7 @@ class Config:
             raise BundleError(f"network.json: {error}") from error
         if (
             config.channels not in (1, 3) or not 0 <= config.noise <= 10 or not 1 <= config.steps <= 10**6
-            or not 1 <= config.latent <= 4096 or not 1 <= config.width <= 1024
+            or not 1 <= config.latent <= LONGEST_LATENT or not 1 <= config.width <= WIDEST[config.architecture]
             or not 0 <= config.memory <= MOST_REMEMBERED or (config.architecture == "features") != (config.memory > 0)
             or config.score_norm not in ("l1", "squares") or config.score not in SCORES
             or not 1 <= config.rows <= MOST_TILES or not 1 <= config.columns <= MOST_TILES

@@ -153,7 +153,10 @@ class Detector:
             count = min(self._batch, n - start)
             batch[:count] = pictures[start : start + count]
             batch[count:] = 0
-            scored, by_place = self._traced(batch, self._watched.of_tiles(start, self._batch))
+            try:
+                scored, by_place = self._traced(batch, self._watched.of_tiles(start, self._batch))
+            except tf.errors.ResourceExhaustedError as error:
+                raise MemoryError("no memory to score pictures") from error
             for name, part in parts.items():
                 part[start : start + count] = scored[name][:count]
             if residual_maps is not None:

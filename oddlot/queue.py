@@ -82,6 +82,7 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
             "queue_order_strategy": "priority",
         },
         "accept_content": ["json"],
+        "worker_consumer": "oddlot.messages:Consumer",
         "task_serializer": "json",
         "result_serializer": "json",
         "task_ignore_result": True,

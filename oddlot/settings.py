@@ -45,6 +45,8 @@ class Settings:
     """Attempts at a batch before it is split to find the picture that breaks it."""
     settle_seconds: float = 2.0
     """A file younger than this is looked at twice when a folder is listed: is it still being written?"""
+    picture_seconds: float = 300.0
+    """How long the reading of one picture may take; then its process is ended, and the picture tried alone."""
     max_pixels: int = 200_000_000
     """Pictures with more pixels, by their header, are refused unread (decompression bombs)."""
     max_file_bytes: int = 1_000_000_000
@@ -124,7 +126,7 @@ def _check(settings: Settings) -> None:
     bounds = {
         "batch_size": (1, 10_000), "concurrency": (0, 1024), "lease_seconds": (1, 86_400),
         "sweep_seconds": (0.1, 3_600), "max_attempts": (1, 100), "settle_seconds": (0, 3_600),
-        "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12),
+        "picture_seconds": (1, 3_600), "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12),
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)
@@ -132,6 +134,9 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"ODDLOT_{name.upper()} must be between {low} and {high}, not {value}")
     if not settings.database_url.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
         raise SettingsError("ODDLOT_DATABASE_URL must begin with sqlite:/// or postgresql://")
+    if settings.database_url.partition("?")[0].count("@") > 1 and not settings.embedded_database:
+        # What follows the first would be taken for a host, and errors name hosts.
+        raise SettingsError("ODDLOT_DATABASE_URL is not a URL: write an @ in a password as %40")
     schemes = ("redis://", "rediss://", "redis+socket://")
     if settings.embedded_broker:
         return

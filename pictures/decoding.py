@@ -29,6 +29,8 @@ ORIENTATION = 0x0112
 PLANAR, BITS = 284, 258
 CUT_BY_PILLOW = ("RGB;16", "RGBA;16", "RGBX;16", "LA;16")
 """Raw modes that Pillow cuts to 8 bit: OpenCV reads these."""
+# Without O_NONBLOCK a pipe that took the file's place would be waited for.
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 DRAFT_RATIO = 8
 """A JPEG is decoded at a reduced size only where it is so many times larger than the target on its shorter side:
 on smaller ones the cheaper filter would move single pixels."""
@@ -64,9 +66,7 @@ def read_bytes(
     `root`: an absolute folder without links in its own path; links must not lead out of it.
     `expected`: size in bytes and mtime in ns when it was listed.
     """
-    if root is not None and not _inside(os.path.realpath(path), root):
-        raise UnreadablePicture("the link leads out of the submitted folder")
-    with _open(path) as stream:
+    with _open(path, root) as stream:
         before = os.fstat(stream.fileno())
         if expected is not None and (before.st_size, before.st_mtime_ns) != expected:
             raise UnreadablePicture("the file changed after it was listed; the next run inspects it")
@@ -84,10 +84,9 @@ def read_bytes(
     return data, hashlib.sha256(data).hexdigest()
 
 
-def _open(path: str) -> BinaryIO:
+def _open(path: str, root: str | None) -> BinaryIO:
     try:
-        # Without O_NONBLOCK a pipe that took the file's place would be waited for.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, _READ) if root is None else _open_below(root, os.path.realpath(path))
     except FileNotFoundError:
         if os.path.islink(path):
             raise UnreadablePicture("the link leads to a file that is not there") from None
@@ -100,8 +99,23 @@ def _open(path: str) -> BinaryIO:
     return open(descriptor, "rb")
 
 
-def _inside(path: str, root: str) -> bool:
-    return path == root or path.startswith(root.rstrip("/") + "/")
+def _open_below(root: str, path: str) -> int:
+    """Open a path that has no links, folder by folder: one that was put into it since it was resolved is not followed.
+
+    Raises OSError, and UnreadablePicture where the path is not below `root`.
+    """
+    if path != root and not path.startswith(root.rstrip("/") + "/"):
+        raise UnreadablePicture("the link leads out of the submitted folder")
+    *folders, name = os.path.relpath(path, root).split("/")
+    folder = os.open(root, _READ | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        for step in folders:
+            below = os.open(step, _READ | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        return os.open(name, _READ | os.O_NOFOLLOW, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def decode(data: bytes, *, max_pixels: int, target: int | None = None) -> Decoded:
@@ -122,6 +136,8 @@ def decode(data: bytes, *, max_pixels: int, target: int | None = None) -> Decode
         AssertionError, EOFError, NotImplementedError, RuntimeError, struct.error, zlib.error, RecursionError,
         Image.DecompressionBombError,
     ) as error:  # fmt: skip
+        if "out of memory" in str(error):  # Pillow's word for it, of an OSError
+            raise MemoryError("no memory for the pixels of a picture") from None
         # Decoders meet damaged files in many ways; none may stop a batch.
         raise UnreadablePicture(f"damaged or truncated: {_plain(error)}") from None
 
@@ -232,6 +248,8 @@ def _sixteen_bit(data: bytes, *, gray: bool) -> np.ndarray:
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
+        if getattr(error, "code", None) == cv2.Error.StsNoMem:
+            raise MemoryError("no memory for the pixels of a picture") from None
         raise UnreadablePicture(f"damaged or truncated: {_plain(error)}") from None
     if pixels is None or pixels.ndim != 3 or pixels.dtype != np.uint16:
         raise UnreadablePicture("damaged or truncated: the 16-bit pixels cannot be decoded")

@@ -1,8 +1,10 @@
 """One batch, from claim to results: read, score, write; at least once executed, exactly once recorded."""
 
 import contextlib
+import faulthandler
 import os
 import socket
+import sys
 import threading
 import time
 from collections import deque
@@ -16,7 +18,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 import oddlot
-from db import batches, endings, models, workers
+from db import batches, endings, models, sweeping, workers
 from oddlot.errors import BundleError, LateResult, UnreadablePicture
 from oddlot.leases import kept_lease
 from oddlot.processes import identity
@@ -43,6 +45,10 @@ CHILD_SILENCE = 3600.0
 """Seconds without a finished batch after which a child is not shown any more: it may just have nothing to do."""
 
 
+Reading = dict[int, tuple[batches.ItemRow, float]]
+"""The pictures that are being read just now, by the number of their item, and since when on this process's clock."""
+
+
 def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) -> None:
     """Claim the batch, inspect its items and record every one of them.
 
@@ -57,12 +63,17 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     if claim is None:
         return
     started = time.monotonic()
+    reading: Reading = {}
+    every_seconds = min(settings.lease_seconds, settings.picture_seconds) / 4
     # Claimed before the model is loaded: a process that is killed by the loading has used up an attempt.
-    with kept_lease(lambda: _renewed(engine, settings, claim), settings.lease_seconds / 4) as lost:
+    with (
+        _watchdog(settings.picture_seconds) as alive,
+        kept_lease(lambda: _renewed(engine, settings, claim, reading, alive), every_seconds) as lost,
+    ):
         try:
             row = models.get_model_by_id(engine, claim.model_id)
             model = scoring_process.model(settings.model_store, row.bundle_uri, row.bundle_sha256)
-            outcomes = list(_inspect_items(settings, claim, model, lost))
+            outcomes = list(_inspect_items(settings, claim, model, lost, reading))
             finished = batches.finish_batch(
                 engine, claim, outcomes, host=socket.gethostname(), code_version=oddlot.__version__
             )
@@ -94,7 +105,7 @@ def _fail_job(engine: Engine, claim: batches.Claim, error: BundleError) -> None:
     log.error("job failed", job=claim.job_id, error=str(error))
     try:
         # Back among those that wait, because those are closed with the job.
-        batches.release_batch(engine, claim, str(error), attempts=claim.attempts - 1)
+        batches.release_batch(engine, claim, str(error), count_attempt=False)
         endings.fail_job(engine, claim.job_id, str(error))
     except SQLAlchemyError:
         log.exception("the job could not be failed: the next attempt at one of its batches does it", job=claim.job_id)
@@ -103,18 +114,16 @@ def _fail_job(engine: Engine, claim: batches.Claim, error: BundleError) -> None:
 def _give_back(engine: Engine, settings: Settings, claim: batches.Claim, error: Exception) -> None:
     """Not the pictures' doing as far as we know: another attempt, and after some of them the batch is split.
 
-    A database that does not answer is no picture's doing for sure: then the attempt does not count. What found no
-    room in memory finds none the next time: then the batch is split at once, unless it holds a single picture.
+    A database that does not answer is no picture's doing for sure: then the attempt does not count. Where memory ran
+    out, the same batch would need as much again: it is halved at once.
     """
-    attempts = claim.attempts
-    if isinstance(error, DATABASE_AWAY):
-        attempts -= 1
-    elif _out_of_memory(error) and len(claim.items) > 1:
-        attempts = max(attempts, settings.max_attempts)
     log.error("batch given back", job=claim.job_id, batch=claim.number, exc_info=error)
     reason = scoring_process.one_line(error)
     try:
-        batches.release_batch(engine, claim, reason, attempts=attempts)
+        if isinstance(error, MemoryError):
+            sweeping.split_claimed(engine, claim, reason, max_attempts=settings.max_attempts)
+        else:
+            batches.release_batch(engine, claim, reason, count_attempt=not isinstance(error, DATABASE_AWAY))
     except SQLAlchemyError as also:
         log.error(
             "batch could not be given back: its lease ends by time", job=claim.job_id, batch=claim.number,
@@ -122,31 +131,69 @@ def _give_back(engine: Engine, settings: Settings, claim: batches.Claim, error: 
         )  # fmt: skip
 
 
-def _out_of_memory(error: Exception) -> bool:
-    # The other is TensorFlow's, which is not imported for a comparison.
-    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+@contextlib.contextmanager
+def _watchdog(seconds: float) -> Iterator[Callable[[], None]]:
+    """Gives a function; where that is not called for so long, the process ends and says on standard error where it was.
 
+    It needs no Python for that: a decoder may hang in a way that lets no other thread run, so that nobody renews the
+    lease. The batch is somebody else's then, but without this the process would be nobody's for half an hour.
+    """
 
-def _renewed(engine: Engine, settings: Settings, claim: batches.Claim) -> bool:
+    def alive() -> None:
+        faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or 2)
+
+    alive()
     try:
-        return batches.renew_lease(engine, claim, settings.lease_seconds)
+        yield alive
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+def _renewed(
+    engine: Engine, settings: Settings, claim: batches.Claim, reading: Reading, alive: Callable[[], None]
+) -> bool:
+    alive()
+    try:
+        held = batches.renew_lease(engine, claim, settings.lease_seconds)
+        if held and (hanging := _hanging(reading, settings.picture_seconds)) is not None:
+            _end_this_process(engine, settings, claim, hanging)
+        return held
     except SQLAlchemyError as error:
         log.warning("lease not renewed, trying again", error=scoring_process.one_line(error))
         return True
 
 
+def _hanging(reading: Reading, most_seconds: float) -> batches.ItemRow | None:
+    late = time.monotonic() - most_seconds
+    return next((item for item, began in list(reading.values()) if began < late), None)
+
+
+def _end_this_process(engine: Engine, settings: Settings, claim: batches.Claim, hanging: batches.ItemRow) -> None:
+    """A thread that hangs in a decoder, or in a share, cannot be stopped: only its process can.
+
+    The picture is in a batch of its own by then, so that the others wait for it no more. Where that is the whole
+    batch, and once more, it is quarantined.
+    """
+    reason = f"reading {os.path.basename(hanging.path)} took more than {settings.picture_seconds:g} s"
+    log.error("process ends: a picture hangs", job=claim.job_id, batch=claim.number, path=hanging.path, error=reason)
+    if sweeping.split_claimed(engine, claim, reason, max_attempts=settings.max_attempts, alone=hanging.id):
+        os._exit(1)
+
+
 def _inspect_items(
-    settings: Settings, claim: batches.Claim, model: scoring_process.Model, lost: threading.Event
+    settings: Settings, claim: batches.Claim, model: scoring_process.Model, lost: threading.Event, reading: Reading
 ) -> Iterator[batches.Outcome]:
     """Outcomes of all items of the claim. Raises LateResult as soon as the batch is known to be `lost`.
 
-    Reading runs ahead of scoring in threads; scoring happens in the detector's own fixed batch shape.
+    Reading runs ahead of scoring in threads, which note in `reading` what they are at; scoring happens in the
+    detector's own fixed batch shape.
     """
     from ganomaly.detector import SCORING_BATCH
 
     together = model.preprocessing.at_once(SCORING_BATCH)
 
     def read(item: batches.ItemRow) -> Picture | UnreadablePicture:
+        reading[item.id] = item, time.monotonic()
         try:
             return read_picture(
                 item.path, model.preprocessing, root=claim.source, expected=(item.size, item.mtime_ns),
@@ -154,6 +201,8 @@ def _inspect_items(
             )  # fmt: skip
         except UnreadablePicture as reason:
             return reason
+        finally:
+            del reading[item.id]
 
     maps = MapWriter(settings.map_store, claim.job_id)
     ready: list[tuple[batches.ItemRow, Picture]] = []

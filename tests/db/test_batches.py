@@ -59,7 +59,7 @@ def test_a_worker_that_was_frozen_past_its_lease_writes_nothing(engine, submit):
     with pytest.raises(LateResult):
         finish(engine, frozen)
     assert not batches.renew_lease(engine, frozen, 60.0)
-    assert not batches.release_batch(engine, frozen, "too late", attempts=1)
+    assert not batches.release_batch(engine, frozen, "too late", count_attempt=True)
     successor = claimed(engine, job, 1, "successor")
     assert successor.fencing > frozen.fencing
     with pytest.raises(LateResult):
@@ -122,16 +122,38 @@ def test_the_picture_that_breaks_workers_is_found_and_quarantined_alone(engine, 
     assert "also alone" in row["error"]
 
 
+def test_a_picture_that_is_known_to_break_workers_is_set_apart_by_its_holder_and_by_nobody_else(engine, submit):
+    job = submit(9, batch_size=64)
+    late = claimed(engine, job, 1, lease=-1.0)
+    sweep(engine)
+    claim = claimed(engine, job, 1)
+    poison = claim.items[4].id
+    assert not sweeping.split_claimed(engine, late, "hangs", max_attempts=MAX_ATTEMPTS, alone=poison)
+    assert sweeping.split_claimed(engine, claim, "hangs", max_attempts=MAX_ATTEMPTS, alone=poison)
+    assert not sweeping.split_claimed(engine, claim, "hangs", max_attempts=MAX_ATTEMPTS, alone=poison)
+    others = claimed(engine, job, 2)
+    assert len(others.items) == 8
+    finish(engine, others)
+    for _ in range(2):
+        assert not sweep(engine).anything
+        alone = claimed(engine, job, 3)
+        assert [item.id for item in alone.items] == [poison]
+        assert sweeping.split_claimed(engine, alone, "hangs", max_attempts=MAX_ATTEMPTS, alone=poison)
+    assert sweep(engine).quarantined == 1
+    done = jobs.get_job(engine, job.id)
+    assert (done.state, done.scored, done.quarantined, done.unaccounted) == (JobState.DONE, 8, 1, 0)
+
+
 def test_a_batch_given_back_counts_as_an_attempt_only_where_it_may_be_at_fault(engine, submit):
     job = submit(1)
     for _ in range(10):
         claim = claimed(engine, job, 1)
-        batches.release_batch(engine, claim, "the worker was told to stop", attempts=claim.attempts - 1)
+        batches.release_batch(engine, claim, "the worker was told to stop", count_attempt=False)
         assert not sweep(engine).anything
     for _ in range(MAX_ATTEMPTS):
         assert not sweep(engine).anything
         claim = claimed(engine, job, 1)
-        batches.release_batch(engine, claim, "boom", attempts=claim.attempts)
+        batches.release_batch(engine, claim, "boom", count_attempt=True)
     assert sweep(engine).quarantined == 1
     (row,) = iter_results(engine, ResultFilter(job_id=job.id))
     assert "boom" in row["error"]
@@ -222,5 +244,5 @@ def test_fencing_numbers_of_a_batch_only_grow(engine, submit):
     for _ in range(5):
         claim = claimed(engine, job, 1)
         numbers.append(claim.fencing)
-        batches.release_batch(engine, claim, "again", attempts=0)
+        batches.release_batch(engine, claim, "again", count_attempt=False)
     assert all(a < b for a, b in pairwise(numbers))

@@ -87,6 +87,7 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "sweep_seconds": 2.0,
         "max_attempts": 4,
         "settle_seconds": 0.0,
+        "picture_seconds": 30.0,
         "max_pixels": 1000,
         "max_file_bytes": 2000,
     }

@@ -123,35 +123,40 @@ def test_a_score_that_is_no_number_is_quarantined_and_not_stored(engine, setting
 def test_an_unexpected_error_gives_the_batch_back_and_the_picture_is_found(engine, settings, job, when_read):
     def fail(name):
         if name == "005.png":
-            raise RuntimeError("no room for it\nand a second line")
+            raise LookupError("no such thing\nand a second line")
 
     when_read(fail)
     inspection.inspect_batch(engine, settings, job.id, 1)
     given_back = batch_row(engine, job.id, 1)
     assert (given_back.state, given_back.attempts, given_back.owner) == (BatchState.WAITING, 1, None)
-    assert given_back.error == "RuntimeError: no room for it"
+    assert given_back.error == "LookupError: no such thing"
     assert given_back.published_at is None
     work_off(engine, settings, job.id)
     done = jobs.get_job(engine, job.id)
     assert (done.state, done.scored, done.quarantined, done.unaccounted) == (JobState.DONE, 19, 1, 0)
-    assert "RuntimeError: no room for it" in by_name(engine, job.id)["005.png"]["error"]
+    assert "LookupError: no such thing" in by_name(engine, job.id)["005.png"]["error"]
 
 
-def test_a_batch_that_found_no_memory_is_halved_at_once_and_a_picture_alone_gets_two_attempts(
+def test_where_memory_runs_out_the_batch_is_halved_at_once_and_the_picture_is_tried_again_alone(
     engine, settings, job, when_read
 ):
-    read = []
+    tries = []
 
     def fail(name):
-        read.append(name)
         if name == "005.png":
-            raise MemoryError
+            tries.append(name)
+            raise MemoryError("no room for it")
 
     when_read(fail)
+    inspection.inspect_batch(engine, settings, job.id, 1)
+    split, halves = batch_row(engine, job.id, 1), [batch_row(engine, job.id, number) for number in (3, 4)]
+    assert (split.state, split.owner, split.attempts) == (BatchState.SPLIT, None, 1)
+    assert {(half.state, half.error) for half in halves} == {(BatchState.WAITING, "MemoryError: no room for it")}
     work_off(engine, settings, job.id)
     done = jobs.get_job(engine, job.id)
     assert (done.state, done.scored, done.quarantined, done.unaccounted) == (JobState.DONE, 19, 1, 0)
-    assert read.count("005.png") == 6  # in batches of 16, 8, 4, 2, and twice alone
+    assert "MemoryError: no room for it" in by_name(engine, job.id)["005.png"]["error"]
+    assert len(tries) == 6  # among 16, 8, 4, 2, and twice alone
 
 
 def test_late_results_are_refused_and_logged(engine, settings, job, when_read, logs):
