@@ -23,14 +23,14 @@ def upgrade(url: str) -> tuple[str | None, str]:
     """
     engine = make_engine(url)
     try:
-        with _alone(engine):
+        with alone(engine):
             before = version_of(engine)
             if before is not None and before > HEAD:
                 raise DatabaseError(
                     f"the database {shown(engine.url)} is of version {before}, newer than {HEAD}: update Oddlot"
                 )
             if before != HEAD:
-                _run(engine)
+                run(engine)
             return before, HEAD
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
@@ -39,7 +39,8 @@ def upgrade(url: str) -> tuple[str | None, str]:
         engine.dispose()
 
 
-def _run(engine: Engine) -> None:
+def run(engine: Engine) -> None:
+    """Run the migrations that are missing, on a database that nobody else migrates meanwhile."""
     from alembic import command
     from alembic.config import Config
 
@@ -72,7 +73,7 @@ def migrating(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[None]:
+def alone(engine: Engine) -> Iterator[None]:
     """Only one process migrates at a time."""
     if engine.dialect.name == "sqlite":
         if not engine.url.database or engine.url.database == ":memory:":
