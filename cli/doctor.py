@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from importlib import metadata
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 PACKAGES = ("tensorflow", "keras", "celery", "redis", "sqlalchemy", "pillow", "numpy")
 FREE_BYTES = 2 * 1024**3
+WORKERS_SHOWN = 20
+RESTARTS_SHOWN = timedelta(days=1)
+OFTEN = 3
+"""So many restarts in a day are no accident any more."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def examine() -> Iterator[Finding]:
         return
     yield Finding("database", "ok", f"{engine.dialect.name}: {shown(engine.url)}")
     yield from _guarded("models", lambda: _models(settings, engine))
-    yield from _guarded("work", lambda: _work(engine))
+    yield from _guarded("work", lambda: _work(settings, engine))
 
 
 def _guarded(what: str, look: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
@@ -156,25 +161,49 @@ def _models(settings: Settings, engine: "Engine") -> Iterator[Finding]:
                           "restore the model store from a backup, or set ODDLOT_MODEL_STORE")  # fmt: skip
 
 
-def _work(engine: "Engine") -> Iterator[Finding]:
-    from db import fits, jobs, workers
+def _work(settings: Settings, engine: "Engine") -> Iterator[Finding]:
+    from cli import liveness
+    from cli.session import Session
+    from db import fits, workers
 
     for asked in fits.recent_fits(engine):
         yield Finding("fits", "note", f"fit {asked.id} of {asked.name} is {asked.state}",
                       asked.error or "")  # fmt: skip
-    for job_id in jobs.died_listing(engine):
-        yield Finding("jobs", "wrong", f"job {job_id} was being listed by a command that is gone",
-                      f"oddlot retry {job_id} begins it again")  # fmt: skip
+    yield from _restarts(engine)
+    progress, around = liveness.open_jobs(Session(settings, engine))
     living = workers.living(engine)
-    health = workers.queue_health(engine)
-    yield Finding("workers", "ok" if living or not health.waiting else "wrong", f"{len(living)} alive",
-                  "" if living or not health.waiting else "start some: oddlot up, or oddlot worker")  # fmt: skip
-    age = health.oldest_waiting_seconds
-    oldest = "" if age is None else f", the oldest for {age:.0f} s"
-    yield Finding("batches", "ok", f"{health.waiting} wait{oldest}, {health.leased} in work")
-    if health.stuck:
-        yield Finding("batches", "wrong", f"{health.stuck} are stuck: their lease is over and nobody took them",
-                      "a sweeper runs beside every worker: is one alive?")  # fmt: skip
+    needed = not living and any(one.health.waiting for one in progress)
+    yield Finding("workers", "wrong" if needed else "ok", f"{len(living)} alive", liveness.START_SOME if needed else "")
+    progress_of = workers.last_progress(engine)
+    for row in living[:WORKERS_SHOWN]:
+        last = progress_of.get(row.host)
+        finished = f"at {_clock(last)}" if last else "more than an hour ago"
+        yield Finding("worker", "ok", f"process {row.pid} on {row.host}, heard of at {_clock(row.seen_at)}; that host "
+                      f"has finished its last batch {finished}")  # fmt: skip
+    stuck = sum(one.health.stuck for one in progress)
+    queue = liveness.queue_line(progress, around) if progress else "none wait"
+    yield Finding("batches", "wrong" if stuck else "ok", queue,
+                  "a sweeper runs beside every worker: is one alive?" if stuck else "")  # fmt: skip
+    for one in progress:
+        yield Finding("jobs", one.state, f"job {one.health.job_id}: {one.found}", one.advice)
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone():%H:%M:%S}"
+
+
+def _restarts(engine: "Engine") -> Iterator[Finding]:
+    from db import workers
+
+    ended = workers.restarts(engine, RESTARTS_SHOWN)
+    if ended:
+        last = ended[0]
+        often = len(ended) >= OFTEN
+        yield Finding("restarts", "wrong" if often else "note",
+                      f"{len(ended)} in the last day, the last at {last.at.astimezone():%H:%M} of worker {last.pid} on "
+                      f"{last.host}: {last.reason}",
+                      f"look into the worker's log on {last.host} for what it meets each time" if often else
+                      "nothing to do: the worker was started again")  # fmt: skip
 
 
 def _memory() -> str:

@@ -113,9 +113,9 @@ class _SomebodyWorks:
         self._looked = -math.inf
 
     def check(self) -> None:
-        """Raises OddlotError where our own worker has died."""
+        """Raises OddlotError where our own worker has ended by itself."""
         if self._own is not None:
-            self._own.check()
+            self._own.keep()
         elif time.monotonic() - self._looked > LOOK_SECONDS:
             from db import workers
 

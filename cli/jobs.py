@@ -13,6 +13,7 @@ from oddlot.queue import DEFAULT_PRIORITY
 from oddlot.words import FINISHED_JOB_STATES, JobState
 
 if TYPE_CHECKING:
+    from cli.liveness import Progress
     from db.jobs import JobRow
 
 Line = Annotated[str | None, typer.Option(help="Place or camera that the pictures come from.")]
@@ -118,26 +119,42 @@ def jobs(
     limit: Annotated[int, typer.Option(min=1, max=2**31 - 1, help="The newest so many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """The newest jobs and who works on them."""
-    from db import fits, workers
+    """The newest jobs, who works on them, and what keeps them from their end."""
+    from cli import liveness
+    from db import fits
     from db import jobs as rows
 
     session = open_session()
     found = rows.list_jobs(session.engine, limit=limit)
+    progress, around = liveness.open_jobs(session)
     if as_json:
-        print_json([job_record(row) for row in found])
+        of_job = {one.health.job_id: one for one in progress}
+        print_json([{**job_record(row), **_progress_record(of_job.get(row.id))} for row in found])
         return
     for asked in fits.recent_fits(session.engine):
         note(f"fit {asked.id} of {asked.name} is {asked.state}" + (f": {asked.error}" if asked.error else ""))
-    for job_id in rows.died_listing(session.engine):
-        note(f"job {job_id} was being listed by a command that is gone: `oddlot retry {job_id}` begins it again")
     if not found:
         say("No jobs yet. Submit a folder: oddlot submit NAME FOLDER")
         return
     write_rows([job_record(row) for row in found], JOB_COLUMNS, Format.TABLE, None, table_columns=JOB_TABLE)
-    health = workers.queue_health(session.engine)
-    if health.waiting and not workers.living(session.engine):
-        note(f"{health.waiting} batches wait and no worker is alive: start one with `oddlot up` or `oddlot worker`.")
+    if progress:
+        note(liveness.queue_line(progress, around))
+    for one in progress:
+        if one.state != "ok":
+            note(f"job {one.health.job_id}: {one.found}" + (f": {one.advice}" if one.advice else ""))
+
+
+def _progress_record(progress: "Progress | None") -> dict[str, Any]:
+    """What is open of a job, for `jobs --json`; `trouble` and `advice` are null where it goes on, or is at its end."""
+    if progress is None:
+        return {"waiting_batches": 0, "leased_batches": 0, "stuck_batches": 0, "oldest_waiting_seconds": None,
+                "trouble": None, "advice": None}  # fmt: skip
+    health, fine = progress.health, progress.state == "ok"
+    return {
+        "waiting_batches": health.waiting, "leased_batches": health.leased, "stuck_batches": health.stuck,
+        "oldest_waiting_seconds": health.oldest_waiting_seconds, "trouble": None if fine else progress.found,
+        "advice": None if fine else progress.advice or None,
+    }  # fmt: skip
 
 
 def job(

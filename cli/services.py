@@ -22,6 +22,9 @@ from oddlot.settings import Settings
 LOG_TAIL = 3
 """Lines of a worker's log that are shown when it dies."""
 
+YOUNG = 5.0
+"""Seconds in which a worker that ends has not even begun: it would only end again."""
+
 Concurrency = Annotated[int | None, typer.Option(min=1, max=1024, help="Worker processes; left out: one a core.")]
 
 
@@ -34,16 +37,26 @@ def worker(
     concurrency: Concurrency = None,
     fits: Annotated[bool, typer.Option("--fits", help="Work on queued fits instead of inspections.")] = False,
 ) -> None:
-    """A Celery worker in the foreground; `celery -A worker.app worker` is the same thing."""
+    """A Celery worker in the foreground, started again where it is killed, by its watchdog or by anybody.
+
+    `celery -A worker.app worker` is the same worker without that: whoever starts it must start it again.
+    """
+    from worker.broker import embedded_broker
+
     session = open_session()  # a wrong setting or database is one line here, not a traceback there
     session.engine.dispose()
-    if fits and session.settings.embedded_broker:
-        from worker.broker import ensure_broker
-
-        os.set_inheritable(ensure_broker(session.settings), True)  # the lock lives as long as the worker
-    command = _command("trainer.app" if fits else "worker.app", concurrency)
-    sys.stdout.flush()
-    os.execve(command[0], command, _environment(session.settings))
+    app = "trainer.app" if fits else "worker.app"
+    with (
+        stop_on_signals(),
+        embedded_broker(session.settings),
+        worker_process(session.settings, app, concurrency, foreground=True) as process,
+    ):
+        try:
+            while True:
+                process.keep()
+                process.wait(1)
+        except KeyboardInterrupt:
+            note("stopping: batches in work are finished first")
 
 
 def up(concurrency: Concurrency = None) -> None:
@@ -59,7 +72,7 @@ def up(concurrency: Concurrency = None) -> None:
         try:
             while True:
                 for process in (inspecting, training):
-                    process.restart_if_dead()
+                    process.keep(always=True)
                 time.sleep(1)
         except KeyboardInterrupt:
             note("stopping: batches in work are finished first")
@@ -69,17 +82,20 @@ def up(concurrency: Concurrency = None) -> None:
 class WorkerProcess:
     """A Celery worker that this command started and will stop."""
 
-    def __init__(self, settings: Settings, app: str, concurrency: int | None) -> None:
+    def __init__(self, settings: Settings, app: str, concurrency: int | None, *, foreground: bool = False) -> None:
         self._settings, self._app = settings, app
         self._command = _command(app, concurrency)
-        self.log = settings.home / "logs" / f"{app.partition('.')[0]}.log"
-        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self._log: Path | None = None
+        if not foreground:
+            self._log = settings.home / "logs" / f"{app.partition('.')[0]}.log"
+            self._log.parent.mkdir(parents=True, exist_ok=True)
         self._started = 0.0
         self._process = self._start()
 
     def _start(self) -> "subprocess.Popen[bytes]":
         self._started = time.monotonic()
-        with self.log.open("ab") as stream:
+        with contextlib.ExitStack() as stack:
+            stream = None if self._log is None else stack.enter_context(self._log.open("ab"))
             return subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
                 env=_environment(self._settings),
@@ -88,19 +104,25 @@ class WorkerProcess:
                 preexec_fn=die_with_parent(signal.SIGTERM),
             )  # fmt: skip
 
-    def check(self) -> None:
-        """Raises OddlotError where the worker has died."""
-        if self._process.poll() is not None:
-            raise OddlotError(
-                f"the worker ended with status {self._process.returncode}; {self.log} ends with: {_tail(self.log)}"
-            )
+    def keep(self, *, always: bool = False) -> None:
+        """Start the worker again where it was killed; with `always`, however it ended.
 
-    def restart_if_dead(self) -> None:
+        Raises OddlotError where it ended by itself, or was killed in its first seconds.
+        """
         status = self._process.poll()
-        if status is None or time.monotonic() - self._started < 5:
+        young = time.monotonic() - self._started < YOUNG
+        if status is None or (always and young):
             return
-        note(f"{self._app} ended with status {status} and is started again; see {self.log}")
+        if not always and (status >= 0 or young):
+            raise OddlotError(f"the worker ended with status {status}{_where(self._log)}")
+        note(f"{self._app} ended with status {status} and is started again{_where(self._log)}")
+        self._kill_group()  # a child that hangs does not end with its parent
         self._process = self._start()
+
+    def wait(self, seconds: float) -> None:
+        """Return when the worker ends, or after so many seconds."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
 
     def stop(self) -> None:
         """SIGTERM, then wait for the batch in work; SIGKILL to the whole group if that does not end."""
@@ -108,15 +130,20 @@ class WorkerProcess:
             self._process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(SHUTDOWN_GRACE + 10)
+        self._kill_group()
+        self._process.wait()
+
+    def _kill_group(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
 
 
 @contextlib.contextmanager
-def worker_process(settings: Settings, app: str, concurrency: int | None) -> Iterator[WorkerProcess]:
-    """A worker for the length of a block."""
-    process = WorkerProcess(settings, app, concurrency)
+def worker_process(
+    settings: Settings, app: str, concurrency: int | None, *, foreground: bool = False
+) -> Iterator[WorkerProcess]:
+    """A worker for the length of a block; in the foreground it says what it has to say here, not in a log."""
+    process = WorkerProcess(settings, app, concurrency, foreground=foreground)
     try:
         yield process
     finally:
@@ -159,6 +186,8 @@ def _environment(settings: Settings) -> dict[str, str]:
     }
 
 
-def _tail(log: Path) -> str:
+def _where(log: Path | None) -> str:
+    if log is None:
+        return ""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    return " / ".join(line.strip() for line in lines[-LOG_TAIL:]) or "nothing"
+    return f"; {log} ends with: {' / '.join(line.strip() for line in lines[-LOG_TAIL:]) or 'nothing'}"

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from db.engine import now, reading, writing
 from db.schema import item, job, model, result
 from oddlot.errors import NotFoundError
-from oddlot.processes import identity, is_provably_dead
+from oddlot.processes import identity
 from oddlot.words import ItemState, JobState
 
 _NIGHT_BEGINS = dt.timedelta(hours=12)
@@ -115,13 +115,6 @@ def list_jobs(engine: Engine, *, limit: int) -> list[JobRow]:
     with reading(engine) as connection:
         rows = connection.execute(_JOBS.order_by(job.c.id.desc()).limit(limit)).mappings().all()
         return [_row(connection, row) for row in rows]
-
-
-def died_listing(engine: Engine) -> list[int]:
-    """Jobs whose folder was being listed by a command that is known to be dead."""
-    with reading(engine) as connection:
-        rows = connection.execute(select(job.c.id, job.c.submitter).where(job.c.state == JobState.LISTING)).all()
-    return [row.id for row in rows if is_provably_dead(row.submitter)]
 
 
 def deferred_files(engine: Engine, job_id: int) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from db.engine import make_engine, shown, version_of, writing
@@ -23,14 +23,14 @@ def upgrade(url: str) -> tuple[str | None, str]:
     """
     engine = make_engine(url)
     try:
-        with _alone(engine):
+        with alone(engine):
             before = version_of(engine)
             if before is not None and before > HEAD:
                 raise DatabaseError(
                     f"the database {shown(engine.url)} is of version {before}, newer than {HEAD}: update Oddlot"
                 )
             if before != HEAD:
-                _run(engine)
+                run(engine)
             return before, HEAD
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
@@ -39,23 +39,41 @@ def upgrade(url: str) -> tuple[str | None, str]:
         engine.dispose()
 
 
-def _run(engine: Engine) -> None:
+def run(engine: Engine) -> None:
+    """Run the migrations that are missing, on a database that nobody else migrates meanwhile."""
     from alembic import command
     from alembic.config import Config
 
-    if engine.dialect.name == "sqlite":
-        with engine.connect() as connection:
-            # Kept in the file from now on: readers and a writer do not wait for each other. Not inside a transaction.
-            connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr]
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    with writing(engine) as connection:
+    with migrating(engine) as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, HEAD)
 
 
 @contextmanager
-def _alone(engine: Engine) -> Iterator[None]:
+def migrating(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which tables may be changed, on an engine that is used for nothing else afterwards."""
+    if engine.dialect.name == "sqlite":
+        with engine.connect() as connection:
+            # Both only outside a transaction. WAL is kept in the file from now on: readers and a writer do not wait for
+            # each other. SQLite alters a table by copying it and dropping the old one; with foreign keys on, dropping
+            # it deletes every row that refers to it.
+            for pragma in ("journal_mode = WAL", "foreign_keys = OFF"):
+                connection.connection.driver_connection.execute(f"PRAGMA {pragma}")  # type: ignore[union-attr]
+    with writing(engine) as connection:
+        yield connection
+        if engine.dialect.name == "sqlite":
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+            if broken is not None:
+                raise DatabaseError(
+                    f"the database {shown(engine.url)} cannot be upgraded: rows of {broken[0]} refer to rows of "
+                    f"{broken[2]} that are not there; nothing was changed, restore a backup"
+                )
+
+
+@contextmanager
+def alone(engine: Engine) -> Iterator[None]:
     """Only one process migrates at a time."""
     if engine.dialect.name == "sqlite":
         if not engine.url.database or engine.url.database == ":memory:":

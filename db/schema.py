@@ -18,7 +18,7 @@ from sqlalchemy import (
 from db.types import FilePath, Json, Line, Moment, Word
 from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Verdict
 
-HEAD = "0001"
+HEAD = "0002"
 """The migration that this program needs; known here so that a query needs no Alembic."""
 
 metadata = MetaData(
@@ -236,4 +236,14 @@ worker = Table(
     # A worker that has not been seen by then counts as dead.
     Column("alive_until", Moment, nullable=False),
     Column("progress_at", Moment),
+)
+
+worker_restart = Table(
+    "worker_restart",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("host", Line, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("reason", Line, nullable=False),
+    Column("at", Moment, nullable=False),
 )

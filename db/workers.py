@@ -6,16 +6,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from db.batches import WORKED_ON
 from db.engine import now, reading, writing
-from db.schema import batch, job, worker
+from db.schema import worker, worker_restart
 from oddlot.processes import is_provably_dead
-from oddlot.words import BatchState
 
 SUPERVISOR, CHILD = "supervisor", "child"
 """Kinds of workers: the process beside a pool, which is heard of regularly, and one child of the pool."""
 
 FORGOTTEN_AFTER = timedelta(days=1)
+RESTARTS_KEPT = timedelta(days=30)
 STUCK_AFTER = timedelta(seconds=60)
 """A lease that is over for so long shows that no sweeper is alive."""
 
@@ -33,13 +32,13 @@ class WorkerRow:
 
 
 @dataclass(frozen=True)
-class QueueHealth:
-    """Batches as SQL knows them: `oldest_waiting_seconds` is None where none waits."""
+class Restart:
+    """A worker that was ended by its watchdog."""
 
-    waiting: int
-    leased: int
-    stuck: int
-    oldest_waiting_seconds: float | None
+    host: str
+    pid: int
+    reason: str
+    at: datetime
 
 
 def beat(engine: Engine, name: str, host: str, pid: int, kind: str, *, progress: bool, silent_seconds: float) -> None:
@@ -79,18 +78,25 @@ def living(engine: Engine, kind: str = SUPERVISOR) -> list[WorkerRow]:
     return [row for row in rows if not is_provably_dead(row.name)]
 
 
-def queue_health(engine: Engine) -> QueueHealth:
-    """What waits, what is in work, and what is stuck."""
-    with reading(engine) as connection:
+def record_restart(engine: Engine, host: str, pid: int, reason: str) -> None:
+    """A worker is about to be ended because it makes no progress."""
+    with writing(engine) as connection:
         moment = now(connection)
-        waiting, oldest = connection.execute(
-            select(func.count(), func.min(batch.c.waiting_since))
-            .join(job, job.c.id == batch.c.job_id)
-            .where(batch.c.state == BatchState.WAITING, job.c.state.in_(WORKED_ON))
-        ).one()
-        held = batch.c.state == BatchState.LEASED
-        leased = connection.execute(select(func.count()).select_from(batch).where(held)).scalar_one()
-        stuck = connection.execute(
-            select(func.count()).select_from(batch).where(held, batch.c.lease_expires_at < moment - STUCK_AFTER)
-        ).scalar_one()
-    return QueueHealth(waiting, leased, stuck, (moment - oldest).total_seconds() if oldest else None)
+        connection.execute(delete(worker_restart).where(worker_restart.c.at < moment - RESTARTS_KEPT))
+        connection.execute(insert(worker_restart).values(host=host, pid=pid, reason=reason, at=moment))
+
+
+def restarts(engine: Engine, within: timedelta) -> list[Restart]:
+    """Workers that were ended by their watchdogs, the latest first."""
+    columns = (worker_restart.c.host, worker_restart.c.pid, worker_restart.c.reason, worker_restart.c.at)
+    with reading(engine) as connection:
+        query = select(*columns).where(worker_restart.c.at >= now(connection) - within)
+        return [Restart(*row) for row in connection.execute(query.order_by(worker_restart.c.id.desc()))]
+
+
+def last_progress(engine: Engine) -> dict[str, datetime]:
+    """When a batch was last finished, of each host that finished one of late."""
+    latest = select(worker.c.host, func.max(worker.c.progress_at)).group_by(worker.c.host)
+    with reading(engine) as connection:
+        query = latest.where(worker.c.progress_at.is_not(None), worker.c.alive_until >= now(connection))
+        return dict(connection.execute(query).tuples().all())

@@ -21,10 +21,9 @@ def identity() -> str:
 
 def is_provably_dead(owner: str) -> bool:
     """True only where this machine itself can tell that the process called `owner` no longer runs."""
-    parts = owner.split("|")
-    if len(parts) != 4 or parts[0] != socket.gethostname() or parts[1] != _process_space():
+    if not is_here(owner):
         return False
-    pid = int(parts[2])
+    pid, start = process_number(owner), owner.split("|")[3]
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -32,7 +31,28 @@ def is_provably_dead(owner: str) -> bool:
     except PermissionError:
         pass  # somebody else's
     started = _start_time(pid)
-    return parts[3] != "" and started is not None and started != parts[3]
+    return start != "" and started is not None and started != start
+
+
+def is_here(owner: str) -> bool:
+    """True where the process called `owner` is, or was, one of this machine and process space."""
+    parts = owner.split("|")
+    return len(parts) == 4 and parts[0] == socket.gethostname() and parts[1] == _process_space()
+
+
+def process_number(owner: str) -> int:
+    """The process number in a name that `identity` made."""
+    return int(owner.split("|")[2])
+
+
+def children(pid: int) -> set[int]:
+    """Process numbers of the living children of a process (Linux; elsewhere none can be told)."""
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        fields = _stat(int(folder.name))
+        if fields and fields[0] not in "ZX" and int(fields[1]) == pid:
+            found.add(int(folder.name))
+    return found
 
 
 def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
@@ -65,9 +85,16 @@ def _process_space() -> str:
 
 def _start_time(pid: int) -> str | None:
     """Clock ticks since boot at which the process started; empty for a zombie, None where it cannot be seen."""
+    fields = _stat(pid)
+    if fields is None:
+        return None
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def _stat(pid: int) -> list[str] | None:
+    """What the kernel says about a process, from its state on; None where it cannot be seen."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    after_name = stat.rpartition(")")[2].split()
-    return "" if after_name[0] in "ZX" else after_name[19]
+    return text.rpartition(")")[2].split()

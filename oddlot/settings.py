@@ -41,6 +41,8 @@ class Settings:
     """How long a claimed batch may go without a sign of life before somebody else may claim it."""
     sweep_seconds: float = 10.0
     """How often a worker looks for batches without a living lease, and for ones the queue does not hold."""
+    stall_seconds: float = 300.0
+    """How long a worker may take nothing although batches wait for it, before it is restarted."""
     max_attempts: int = 3
     """Attempts at a batch before it is split to find the picture that breaks it."""
     settle_seconds: float = 2.0
@@ -125,8 +127,9 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
 def _check(settings: Settings) -> None:
     bounds = {
         "batch_size": (1, 10_000), "concurrency": (0, 1024), "lease_seconds": (1, 86_400),
-        "sweep_seconds": (0.1, 3_600), "max_attempts": (1, 100), "settle_seconds": (0, 3_600),
-        "picture_seconds": (1, 3_600), "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12),
+        "sweep_seconds": (0.1, 3_600), "stall_seconds": (1, 86_400), "max_attempts": (1, 100),
+        "settle_seconds": (0, 3_600), "picture_seconds": (1, 3_600), "max_pixels": (1, 10**12),
+        "max_file_bytes": (1, 10**12),
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)

@@ -95,10 +95,16 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     log.info("batch done", job=job_id, batch=number, items=len(outcomes), seconds=round(seconds, 3))
     if finished is not None:
         log.info("job finished", job=job_id, state=str(finished.state), scored=finished.scored)
-    with contextlib.suppress(SQLAlchemyError):  # a sign of life, no more: the results are recorded
+    _beat(engine, owner, progress=True)
+
+
+def _beat(engine: Engine, owner: str, *, progress: bool) -> None:
+    """A sign of life at the end of a batch: the watchdog takes a child that gives none for one that hangs."""
+    with contextlib.suppress(SQLAlchemyError):  # what matters is recorded
         workers.beat(
-            engine, owner, socket.gethostname(), os.getpid(), workers.CHILD, progress=True, silent_seconds=CHILD_SILENCE
-        )
+            engine, owner, socket.gethostname(), os.getpid(), workers.CHILD, progress=progress,
+            silent_seconds=CHILD_SILENCE,
+        )  # fmt: skip
 
 
 def _fail_job(engine: Engine, claim: batches.Claim, error: BundleError) -> None:
@@ -124,6 +130,7 @@ def _give_back(engine: Engine, settings: Settings, claim: batches.Claim, error: 
             sweeping.split_claimed(engine, claim, reason, max_attempts=settings.max_attempts)
         else:
             batches.release_batch(engine, claim, reason, count_attempt=not isinstance(error, DATABASE_AWAY))
+        _beat(engine, claim.owner, progress=False)
     except SQLAlchemyError as also:
         log.error(
             "batch could not be given back: its lease ends by time", job=claim.job_id, batch=claim.number,

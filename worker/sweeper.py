@@ -1,4 +1,4 @@
-"""Puts back what has no living lease, and publishes what waits in SQL and is not in the queue.
+"""Puts back what has no living lease, publishes what waits in SQL and is not in the queue, and watches its worker.
 
     python -m worker.sweeper PARENT_PID
 
@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import redis
@@ -25,7 +26,7 @@ from oddlot.errors import OddlotError
 from oddlot.processes import identity, is_provably_dead
 from oddlot.queue import FIT_QUEUE, INSPECT_QUEUE, VISIBILITY_TIMEOUT
 from oddlot.settings import Settings, load_settings
-from worker import broker, publishing, scoring_process
+from worker import broker, publishing, scoring_process, watchdog
 from worker.supervision import configure_logging
 
 if TYPE_CHECKING:
@@ -72,6 +73,10 @@ def main() -> int:
     settings = load_settings()
     name = identity()
     parent = int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid()
+    # A message that a dead worker had taken is published again after LOST_AFTER, in a round like these: until then the
+    # best of workers has nothing to take.
+    stall_seconds = max(settings.stall_seconds, publishing.LOST_AFTER + 3 * settings.sweep_seconds)
+    watching = watchdog.Watchdog(parent, stall_seconds)
     engine: Engine | None = None
     while not stop.is_set():
         try:
@@ -81,8 +86,13 @@ def main() -> int:
                 progress=False, silent_seconds=3 * settings.sweep_seconds + 10,
             )  # fmt: skip
             sweep_once(engine, settings, app)
+            stall = watching.look(engine, time.monotonic())
+            if stall is not None:
+                watchdog.end(engine, parent, stall)
+                watching.forget()
         except (OddlotError, SQLAlchemyError, redis.RedisError, OperationalError, OSError) as error:
             log.error("sweep failed, trying again", error=scoring_process.one_line(error))
+            watching.forget()  # no worker makes progress without its queue and its database
         stop.wait(settings.sweep_seconds)
     if engine is not None:
         with contextlib.suppress(SQLAlchemyError):  # then it is forgotten when it is not heard of any more

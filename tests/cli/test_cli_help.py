@@ -34,7 +34,8 @@ def oddlot(*arguments, **options):
 def test_every_command_of_the_contract_is_there():
     contract = {
         ("fit",), ("submit",), ("inspect",), ("worker",), ("up",), ("jobs",), ("job",), ("cancel",), ("retry",),
-        ("flagged",), ("results",), ("explain",), ("doctor",), ("db", "upgrade"), ("models", "list"),
+        ("flagged",), ("results",), ("explain",), ("doctor",), ("db", "upgrade"), ("db", "backup"), ("db", "restore"),
+        ("models", "list"),
         ("models", "show"), ("models", "promote"), ("models", "rollback"), ("models", "export"), ("models", "import"),
     }  # fmt: skip
     assert contract <= set(ALL)

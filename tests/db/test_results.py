@@ -131,16 +131,6 @@ def test_workers_are_alive_until_they_stop_fall_silent_or_are_seen_dead(engine):
     assert [row.name for row in workers.living(engine)] == [identity()]
 
 
-def test_queue_health_tells_what_waits_works_and_is_stuck(engine, submit):
-    assert workers.queue_health(engine) == workers.QueueHealth(0, 0, 0, None)
-    job = submit(12, batch_size=3)
-    claimed(engine, job, 1)
-    claimed(engine, job, 2, lease=-3600.0)
-    health = workers.queue_health(engine)
-    assert (health.waiting, health.leased, health.stuck) == (2, 2, 1)
-    assert health.oldest_waiting_seconds >= 0
-
-
 def test_a_fit_is_claimed_once_put_back_when_its_trainer_dies_and_given_up_in_the_end(engine, model):
     fit_id = fits.ask_fit(engine, "flange", {"size": 64})
     assert fits.due_for_publishing(engine, older_than_seconds=None, limit=10) == [fit_id]

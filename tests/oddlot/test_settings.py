@@ -85,6 +85,7 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "concurrency": 3,
         "lease_seconds": 60.5,
         "sweep_seconds": 2.0,
+        "stall_seconds": 90.0,
         "max_attempts": 4,
         "settle_seconds": 0.0,
         "picture_seconds": 30.0,

@@ -1,0 +1,119 @@
+"""Whether work goes on, as SQL knows it: who holds which batch, what waits, and what keeps a job from its end."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Engine, and_, case, func, or_, select
+
+from db.batches import WORKED_ON
+from db.engine import now, reading
+from db.schema import batch, job, worker
+from db.workers import CHILD, STUCK_AFTER
+from oddlot.words import OPEN_BATCH_STATES, BatchState, JobState
+
+
+@dataclass(frozen=True)
+class Held:
+    """A batch in somebody's hands, its lease not over; `claim` is another one each time it is taken."""
+
+    owner: str
+    job_id: int
+    number: int
+    claim: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class JobHealth:
+    """What is open of one job that is not at its end.
+
+    `unpublished` waiting batches were not put into the queue yet; the lease of `stuck` ones is over, and nobody has put
+    them back; `worn` ones have one attempt left, or none. `idle_seconds` is how long ago one of its batches was
+    finished, or began to wait where none was. `leased` counts batches whose lease is not over.
+    """
+
+    job_id: int
+    state: JobState
+    submitter: str
+    waiting: int
+    unpublished: int
+    leased: int
+    stuck: int
+    worn: int
+    oldest_waiting_seconds: float | None
+    idle_seconds: float | None
+    error: str | None
+
+
+def held_batches(engine: Engine) -> list[Held]:
+    """All batches in work."""
+    query = select(batch.c.owner, batch.c.job_id, batch.c.number, batch.c.id, batch.c.fencing)
+    with reading(engine) as connection:
+        alive = and_(batch.c.state == BatchState.LEASED, batch.c.lease_expires_at > now(connection))
+        rows = connection.execute(query.where(alive)).all()
+    return [Held(row.owner, row.job_id, row.number, (row.id, row.fencing)) for row in rows]
+
+
+def children_seen(engine: Engine) -> list[tuple[str, datetime]]:
+    """Children of pools, of all hosts, with the time at which each last ended a batch, well or not."""
+    with reading(engine) as connection:
+        query = select(worker.c.name, worker.c.seen_at).where(worker.c.kind == CHILD)
+        return [(row.name, row.seen_at) for row in connection.execute(query)]
+
+
+def anything_overdue(engine: Engine, seconds: float) -> bool:
+    """True where a batch that the queue was told of has waited for longer than that."""
+    with reading(engine) as connection:
+        overdue = (
+            select(batch.c.id)
+            .join(job, job.c.id == batch.c.job_id)
+            .where(
+                batch.c.state == BatchState.WAITING, batch.c.published_at.is_not(None), job.c.state.in_(WORKED_ON),
+                batch.c.waiting_since < now(connection) - timedelta(seconds=seconds),
+            )
+            .limit(1)
+        )  # fmt: skip
+        return connection.execute(overdue).scalar() is not None
+
+
+def open_jobs(engine: Engine, *, max_attempts: int) -> list[JobHealth]:
+    """Every job that is not at its end, or has batches open although it is, the most urgent first."""
+    waiting, leased = batch.c.state == BatchState.WAITING, batch.c.state == BatchState.LEASED
+    open_batch = batch.c.state.in_(OPEN_BATCH_STATES)
+    other = batch.alias()
+    with_open_batches = select(other.c.job_id).where(other.c.state.in_(OPEN_BATCH_STATES))
+    with reading(engine) as connection:
+        moment = now(connection)
+        query = (
+            select(
+                job.c.id, job.c.state, job.c.submitter,
+                _count(waiting).label("waiting"),
+                _count(and_(waiting, batch.c.published_at.is_(None))).label("unpublished"),
+                _count(and_(leased, batch.c.lease_expires_at > moment)).label("leased"),
+                _count(and_(leased, batch.c.lease_expires_at < moment - STUCK_AFTER)).label("stuck"),
+                _count(and_(open_batch, batch.c.attempts >= max(1, max_attempts - 1))).label("worn"),
+                func.min(case((waiting, batch.c.waiting_since))).label("oldest"),
+                func.max(batch.c.finished_at).label("finished"),
+                func.max(case((open_batch, batch.c.error))).label("error"),
+            )
+            .join(batch, batch.c.job_id == job.c.id, isouter=True)
+            .where(or_(job.c.state.in_([JobState.LISTING, *WORKED_ON]), job.c.id.in_(with_open_batches)))
+            .group_by(job.c.id, job.c.state, job.c.submitter, job.c.priority)
+            .order_by(job.c.priority.desc(), job.c.id)
+        )  # fmt: skip
+        rows = connection.execute(query).all()
+    return [_health(row, moment) for row in rows]
+
+
+def _health(row: Any, moment: datetime) -> JobHealth:
+    def age(since: datetime | None) -> float | None:
+        return None if since is None else max(0.0, (moment - since).total_seconds())
+
+    return JobHealth(
+        row.id, row.state, row.submitter, row.waiting, row.unpublished, row.leased, row.stuck, row.worn,
+        age(row.oldest), age(row.finished or row.oldest), row.error,
+    )  # fmt: skip
+
+
+def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(case((condition, batch.c.id)))

@@ -1,0 +1,104 @@
+"""A worker that looks alive and takes nothing is replaced by a new one, and a person can read that it was."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from oddlot.processes import children
+from oddlot.queue import INSPECT_QUEUE
+
+DEADLINE = 180.0
+
+pytestmark = pytest.mark.slow  # half a minute each: that long, a worker may have nothing to take
+
+
+@pytest.fixture
+def impatient(oddlot):
+    oddlot.environ |= {"ODDLOT_SWEEP_SECONDS": "0.5", "ODDLOT_STALL_SECONDS": "1"}
+    return oddlot
+
+
+def eventually(condition, what):
+    deadline = time.monotonic() + DEADLINE
+    while not (value := condition()):
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+    return value
+
+
+def pool(oddlot) -> tuple[int, set[int]]:
+    """The parent process of the worker of this home, and the children of its pool, once they are there."""
+
+    def look():
+        for folder in Path("/proc").glob("[0-9]*"):
+            try:
+                mine = f"ODDLOT_HOME={oddlot.home}".encode() in (folder / "environ").read_bytes().split(b"\0")
+                if mine and b"worker.app" in (folder / "cmdline").read_bytes():
+                    ours = {pid for pid in children(int(folder.name)) if b"worker.app" in cmdline(pid)}
+                    sweeping = any(b"worker.sweeper" in cmdline(pid) for pid in children(int(folder.name)))
+                    if ours and sweeping:
+                        return int(folder.name), ours
+            except OSError:
+                continue
+        return None
+
+    return eventually(look, "no worker is there")
+
+
+def cmdline(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def stops_consuming(oddlot) -> None:
+    """What a reconnect that went wrong leaves: connected, answering, with no interest in the queue."""
+    pool(oddlot)
+    command = [sys.executable, "-m", "celery", "-A", "worker.app", "control", "cancel_consumer", INSPECT_QUEUE]
+    told = subprocess.run(command, env=oddlot.environ, capture_output=True, text=True, check=True)
+    assert "no longer consuming" in told.stdout
+
+
+def hangs(oddlot) -> None:
+    """All processes of the pool are there and do nothing."""
+    for pid in pool(oddlot)[1]:
+        os.kill(pid, signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("trouble", [stops_consuming, hangs])
+def test_a_worker_that_takes_nothing_is_started_again_and_the_job_is_done(impatient, drawn, trouble):
+    worker = impatient.start("worker", "--concurrency", "1")
+    try:
+        before, _ = pool(impatient)
+        trouble(impatient)
+        job = impatient.json("submit", "flange", drawn / "tonight", "--wait")
+        assert (job["state"], job["listed"], job["scored"]) == ("done", 24, 24)
+        assert pool(impatient)[0] != before
+        (told,) = [f for f in impatient.json("doctor") if f["what"] == "restarts"]
+        assert (told["state"], str(before) in told["found"]) == ("note", True)
+        assert "took nothing" in told["found"]
+    finally:
+        worker.terminate()
+        _, log = worker.communicate(timeout=60)
+    assert worker.returncode == 0, log
+    assert sum("no progress: the worker is killed" in line for line in log.splitlines()) == 1
+    assert impatient.processes() == []
+
+
+def test_a_worker_of_celery_itself_is_ended_so_that_whoever_started_it_notices(impatient, drawn):
+    worker = subprocess.Popen(
+        ["celery", "-A", "worker.app", "worker", "--concurrency", "1"], stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env=impatient.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    try:
+        stops_consuming(impatient)
+        impatient.json("submit", "flange", drawn / "tonight")
+        assert worker.wait(DEADLINE) == -signal.SIGKILL
+    finally:
+        worker.kill()
+        worker.wait()
+    eventually(lambda: impatient.processes() == [], "something was left")
