@@ -93,6 +93,10 @@ def _end_in_time(children: list[int]) -> None:
     for pid in children:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    for pid in children:
+        # Until it is really gone its batch would not be given back. Reaping it is left to the pool.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     give_back()
     os._exit(0)  # the pool would still wait for them
 

@@ -112,12 +112,11 @@ class Proxy:
 def _reset(end: socket.socket) -> None:
     with contextlib.suppress(OSError):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        end.close()
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)  # wakes a thread that waits for it
+    end.close()
 
 
 def _close(pair: Pair) -> None:
     for end in pair:
-        with contextlib.suppress(OSError):
-            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            end.shutdown(socket.SHUT_RDWR)
-            end.close()
+        _reset(end)
