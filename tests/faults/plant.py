@@ -90,8 +90,8 @@ def train_bundle(folder: Path) -> str:
     detector = Detector.from_weights(replace(trained.config, score="residual"), trained.weights())
     return write_bundle(
         folder, detector=detector, calibration=Calibration.fit(detector.score(pixels[24:]).raw, 0.1),
-        preprocessing={"size": SIDE, "channels": 1, "depth": 8, "window": [0.0, 1.0]}, card={"name": "flange"},
-        golden=pixels[:3],
+        preprocessing={"size": SIDE, "channels": 1, "depth": 8, "window": [0.0, 1.0], "canvas": None, "region": None},
+        card={"name": "flange"}, golden=pixels[:3], sheet=b"no picture, and nobody looks",
     )  # fmt: skip
 
 

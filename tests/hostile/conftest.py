@@ -14,7 +14,7 @@ from ganomaly.bundle import write_bundle
 from ganomaly.calibration import Calibration
 from ganomaly.transport import export_bundle
 
-PREPROCESSING = {"size": 32, "channels": 1, "depth": 8, "window": [0.0, 1.0]}
+PREPROCESSING = {"size": 32, "channels": 1, "depth": 8, "window": [0.0, 1.0], "canvas": None, "region": None}
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def fitted(tmp_path_factory) -> Path:
     bundle = home / "models" / "flange" / "1"
     sha256 = write_bundle(
         bundle, detector=detector, calibration=calibration, preprocessing=PREPROCESSING, card={"name": "flange"},
-        golden=pixels[:3],
+        golden=pixels[:3], sheet=b"no picture, and nobody looks",
     )  # fmt: skip
     export_bundle(bundle, home / "flange.oddlot")
     engine = open_database(f"sqlite:///{home}/oddlot.db")
