@@ -152,6 +152,8 @@ class Postgres:
                     os.kill(process.pid, signal.SIGKILL)
             os.kill(master, signal.SIGKILL)
         eventually(lambda: not alive(master), "the postmaster outlived its kill")
+        # Where nobody reaps it, the package takes what is left of it for a server that runs.
+        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
 
     def start(self) -> None:
         self.server.ensure_postgres_running()
