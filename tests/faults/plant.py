@@ -249,10 +249,15 @@ class Plant:
     def processes(self) -> list[Process]:
         return processes(f"ODDLOT_HOME={self.home}")
 
+    def parents(self) -> list[Process]:
+        """The Celery parent, which `oddlot worker` keeps."""
+        front = self.worker.pid if self.worker is not None else -1
+        return [p for p in self.processes() if p.parent == front and "worker_main" in p.command]
+
     def children(self) -> list[Process]:
         """The pool of the worker."""
-        parent = self.worker.pid if self.worker is not None else -1
-        return [p for p in self.processes() if p.parent == parent and "worker.sweeper" not in p.command]
+        parents = {p.pid for p in self.parents()}
+        return [p for p in self.processes() if p.parent in parents and "worker.sweeper" not in p.command]
 
     def sweepers(self) -> list[Process]:
         return [p for p in self.processes() if "worker.sweeper" in p.command]

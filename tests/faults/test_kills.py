@@ -14,6 +14,11 @@ def kill_children(plant, chance):
 
 
 def kill_parent(plant, chance):
+    kill(eventually(plant.parents, "the worker has no parent")[0].pid)
+
+
+def kill_front(plant, chance):
+    """`oddlot worker`, so that nobody starts the parent again; that one ends in order."""
     kill(plant.worker.pid)
     plant.worker.wait()
 
@@ -22,7 +27,12 @@ def kill_everything(plant, chance):
     plant.kill_all()
 
 
-VICTIMS = {"a child": kill_children, "the parent": kill_parent, "all workers": kill_everything}
+VICTIMS = {
+    "a child": kill_children,
+    "the parent": kill_parent,
+    "oddlot worker": kill_front,
+    "all workers": kill_everything,
+}
 
 
 def kill_at_random_moments(plant, chance, victims, times):

@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from plant import eventually, kill
+from plant import eventually, is_broker, kill
 
 from db.engine import reading
 from db.schema import result
@@ -23,7 +23,7 @@ def stop_at_random_moments(plant, chance, how, times):
         # Before that it is a Python that imports, and holds nothing.
         eventually(lambda: len(plant.children()) == 2, "it does not start")
         time.sleep(chance.uniform(0.0, 10.0))
-        how(worker)
+        how(plant, worker)
         assert worker.wait(SHUTDOWN_GRACE + 30) == 0, plant.log_text()[-3000:]
         held = list(plant.batches(job.id, BatchState.LEASED))
         assert held == [], "a batch was not given back"
@@ -37,16 +37,18 @@ def stop_at_random_moments(plant, chance, how, times):
             assert {row.attempts for row in plant.batches(one.id)} == {1}, "a batch in work was not finished"
 
 
-def to_the_parent(worker):
+def to_the_parent(plant, worker):
     worker.terminate()
 
 
-def to_all(worker):
-    """As service managers do, and a terminal with Ctrl-C."""
-    os.killpg(worker.pid, signal.SIGTERM)
+def to_all(plant, worker):
+    """As service managers do."""
+    for process in plant.processes():
+        if not is_broker(process):
+            kill(process.pid, signal.SIGTERM)
 
 
-def ctrl_c(worker):
+def ctrl_c(plant, worker):
     os.killpg(worker.pid, signal.SIGINT)
 
 
