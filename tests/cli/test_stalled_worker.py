@@ -89,7 +89,7 @@ def test_a_worker_that_takes_nothing_is_started_again_and_the_job_is_done(impati
         _, log = worker.communicate(timeout=60)
     assert worker.returncode == 0, log
     assert sum("no progress: the worker is killed" in line for line in log.splitlines()) == 1
-    assert impatient.processes() == []
+    eventually(lambda: impatient.processes() == [], "something was left")
 
 
 def test_a_worker_of_celery_itself_is_ended_so_that_whoever_started_it_notices(impatient, drawn):
