@@ -53,6 +53,7 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.heat_maps
 	$(BIN)/python -m bench.quality
 	$(BIN)/python -m bench.tiles
+	$(BIN)/python -m bench.few_pictures
 	$(BIN)/python -m bench.ones_sevens
 	$(BIN)/python -m bench.article
 	$(BIN)/python -m bench.paper_mnist
