@@ -35,7 +35,7 @@ demo: $(READY) ## the whole main job on pictures that it draws, in a folder of i
 test: $(READY) check ## every test (those on real image sets need ODDLOT_DATA)
 	$(BIN)/python -m pytest
 
-faults: $(READY) ## kills, freezes and cuts, many times over (docs/reliability.md); takes an hour
+faults: $(READY) ## kills, freezes and cuts, many times over (docs/reliability.md); takes long
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
 
 quick: $(READY) ## the tests that take seconds

@@ -9,8 +9,6 @@ the fit and the pictures scored a second. Labels choose nothing. A seed takes ab
 """
 
 import argparse
-import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,13 +16,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from bench.quality import LEFT_OUT, read_all
-
-
-class _Quiet:
-    def say(self, text: str) -> None: ...
-    def reading(self, done: int, total: int) -> None: ...
-    def epoch(self, report: object) -> None: ...
+from bench.quality import LEFT_OUT, image_sets, read_all, use_all_cores
 
 
 def main() -> None:
@@ -34,21 +26,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", default="1,5")
     arguments = parser.parse_args()
-    data = os.environ.get("ODDLOT_DATA")
-    if not data:
-        print("bench.few_pictures: ODDLOT_DATA does not name the folder of image sets", file=sys.stderr)
-        sys.exit(2)
-    from ganomaly.threads import set_threads
-    from oddlot.processes import available_cores
-
-    set_threads(available_cores())
+    data = image_sets("bench.few_pictures")
+    use_all_cores()
     heads = ("AUROC", "promised", "realised", "recall", "fit s", "per s")
     print(f"{'set':<16}{'folds':>6}{'seed':>5}" + "".join(f"{head:>10}" for head in heads))
     for name in arguments.sets.split(","):
         for folds in map(int, arguments.folds.split(",")):
             rows = []
             for seed in range(arguments.seeds):
-                rows.append(measure(Path(data) / name, arguments.pictures, folds, seed))
+                rows.append(measure(data / name, arguments.pictures, folds, seed))
                 print_row(name, folds, str(seed), rows[-1])
             print_row(name, folds, "mean", np.mean(rows, axis=0))
 
@@ -62,6 +48,7 @@ def measure(folder: Path, pictures: int, folds: int, seed: int) -> np.ndarray:
     from ganomaly.calibration import CROSS, SPLIT, Calibration
     from ganomaly.config import config_for
     from pictures.preprocessing import choose_preprocessing
+    from trainer.fit import Silent
     from trainer.folding import split_or_fold
     from trainer.learning import learn
     from trainer.look import Look
@@ -82,7 +69,7 @@ def measure(folder: Path, pictures: int, folds: int, seed: int) -> np.ndarray:
     parts = split_or_fold(pictures, None, folds, seed)
     with tempfile.TemporaryDirectory() as scratch:
         began = time.monotonic()
-        learnt = learn(training, parts, look, Path(scratch), _Quiet(), seed=seed, epochs=None, minutes=None)
+        learnt = learn(training, parts, look, Path(scratch), Silent(), seed=seed, epochs=None, minutes=None)
         fitted = time.monotonic() - began
     calibration = Calibration.fit(learnt.scores.raw, method=SPLIT if folds == 1 else CROSS)
     began = time.monotonic()

@@ -44,25 +44,35 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--change", action="append", default=[], metavar="NAME=VALUE[,...]")
     arguments = parser.parse_args()
-    data = os.environ.get("ODDLOT_DATA")
-    if not data:
-        print("bench.quality: ODDLOT_DATA does not name the folder of image sets", file=sys.stderr)
-        sys.exit(2)
-    from ganomaly.threads import set_threads
-    from oddlot.processes import available_cores
-
-    set_threads(available_cores())
+    data = image_sets("bench.quality")
+    use_all_cores()
     heads = ("made", "latent", "mean", "maximum", "bank", "Gaussian", "pixel")
     print(f"{'set':<16}{'seed':>5}" + "".join(f"{head:>9}" for head in heads) + f"{'fit s':>8}{'per s':>8}")
     for name, change in product(arguments.sets.split(","), arguments.change or [""]):
         if change:
             print(change)
-        rows = [measure(Path(data) / name, seed, arguments.size, changed(change)) for seed in range(arguments.seeds)]
+        rows = [measure(data / name, seed, arguments.size, changed(change)) for seed in range(arguments.seeds)]
         for seed, row in enumerate(rows):
             print_row(name, str(seed), row)
         if len(rows) > 1:
             print_row(name, "mean", np.mean(rows, axis=0))
             print_row(name, "+-", np.std(rows, axis=0))
+
+
+def image_sets(program: str) -> Path:
+    """The folder of image sets; says what is missing and ends where there is none."""
+    data = os.environ.get("ODDLOT_DATA")
+    if not data:
+        print(f"{program}: ODDLOT_DATA does not name the folder of image sets", file=sys.stderr)
+        sys.exit(2)
+    return Path(data)
+
+
+def use_all_cores() -> None:
+    from ganomaly.threads import set_threads
+    from oddlot.processes import available_cores
+
+    set_threads(available_cores())
 
 
 def print_row(name: str, seed: str, row: np.ndarray) -> None:

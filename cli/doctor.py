@@ -171,7 +171,7 @@ def _work(settings: Settings, engine: "Engine") -> Iterator[Finding]:
                       asked.error or "")  # fmt: skip
     yield from _restarts(engine)
     progress, around = liveness.open_jobs(Session(settings, engine))
-    living = workers.living(engine)
+    living = around.living
     needed = not living and any(one.health.waiting for one in progress)
     yield Finding("workers", "wrong" if needed else "ok", f"{len(living)} alive", liveness.START_SOME if needed else "")
     progress_of = workers.last_progress(engine)

@@ -9,6 +9,7 @@ from oddlot.words import JobState
 
 if TYPE_CHECKING:
     from db.liveness import JobHealth
+    from db.workers import WorkerRow
 
 QUIET_SECONDS = 60.0
 """Seconds without a finished batch, while some wait, after which it is said that nothing goes on."""
@@ -29,7 +30,7 @@ class Progress:
 class Surroundings:
     """What a job needs to go on. `depth` counts the messages in the queue, None where it does not answer."""
 
-    living: int
+    living: "list[WorkerRow]"
     depth: int | None
     leased: int
     max_attempts: int
@@ -43,7 +44,7 @@ def open_jobs(session: Session) -> tuple[list[Progress], Surroundings]:
     settings = session.settings
     found = liveness.open_jobs(session.engine, max_attempts=settings.max_attempts)
     around = Surroundings(
-        living=len(workers.living(session.engine)), depth=_queue_depth(session) if found else None,
+        living=workers.living(session.engine), depth=_queue_depth(session) if found else None,
         leased=sum(health.leased for health in found), max_attempts=settings.max_attempts,
         stall_seconds=settings.stall_seconds,
     )  # fmt: skip
@@ -59,7 +60,8 @@ def queue_line(progress: list[Progress], around: Surroundings) -> str:
     stuck = sum(one.health.stuck for one in progress)
     since = "" if oldest is None else f", the oldest for {oldest:.0f} s"
     return (
-        f"{around.living} workers alive; {depth}; {waiting} batches wait{since}, {around.leased} in work, {stuck} stuck"
+        f"{len(around.living)} workers alive; {depth}; {waiting} batches wait{since}, {around.leased} in work, "
+        f"{stuck} stuck"
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Engine, func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from db import migrate, workers
-from db.engine import make_engine, now, open_database, shown, version_of, writing
+from db.engine import make_engine, now, open_database, reason_of, shown, version_of, writing
 from db.schema import HEAD, batch, fit, job, metadata, worker
 from oddlot.errors import DatabaseError
 from oddlot.words import BatchState, FitState
@@ -58,7 +58,7 @@ def restore(url: str, source: Path, *, force: bool = False) -> str:
         _hand_out_again(engine)
         return before
     except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0]
+        reason = reason_of(engine.url, error)
         raise DatabaseError(f"{source} cannot be restored into {shown(engine.url)}: {reason}") from error
     finally:
         engine.dispose()

@@ -148,9 +148,17 @@ def release_batch(engine: Engine, claim: Claim, error: str, *, count_attempt: bo
     """
     with writing(engine) as connection:
         return _change(
-            connection, claim, state=BatchState.WAITING, owner=None, lease_expires_at=None, published_at=None,
-            waiting_since=now(connection), error=error, attempts=batch.c.attempts - (0 if count_attempt else 1),
+            connection, claim, **waiting_again(connection), error=error,
+            attempts=batch.c.attempts - (0 if count_attempt else 1),
         )  # fmt: skip
+
+
+def waiting_again(connection: Connection) -> dict[str, object]:
+    """What a batch has that is in nobody's hands any more and not in the queue."""
+    return {
+        "state": BatchState.WAITING, "owner": None, "lease_expires_at": None, "published_at": None,
+        "waiting_since": now(connection),
+    }  # fmt: skip
 
 
 def due_for_publishing(engine: Engine, *, older_than_seconds: float | None, limit: int) -> list[tuple[int, int, int]]:

@@ -139,9 +139,12 @@ def _sqlite_engine(url: URL) -> Engine:
     return engine
 
 
-def _unreachable(url: URL, error: DBAPIError) -> DatabaseError:
+def reason_of(url: URL, error: DBAPIError) -> str:
+    """The first line of what the driver says, without the password."""
     lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
     reason = lines[0] if lines else type(error.orig).__name__
-    if url.password:
-        reason = reason.replace(str(url.password), "***")
-    return DatabaseError(f"the database {shown(url)} cannot be opened: {reason}")
+    return reason.replace(str(url.password), "***") if url.password else reason
+
+
+def _unreachable(url: URL, error: DBAPIError) -> DatabaseError:
+    return DatabaseError(f"the database {shown(url)} cannot be opened: {reason_of(url, error)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import make_engine, shown, version_of, writing
+from db.engine import make_engine, reason_of, shown, version_of, writing
 from db.schema import HEAD
 from oddlot.errors import DatabaseError
 
@@ -33,7 +33,7 @@ def upgrade(url: str) -> tuple[str | None, str]:
                 run(engine)
             return before, HEAD
     except DBAPIError as error:
-        reason = str(error.orig).strip().splitlines()[0]
+        reason = reason_of(engine.url, error)
         raise DatabaseError(f"the database {shown(engine.url)} cannot be upgraded: {reason}") from error
     finally:
         engine.dispose()

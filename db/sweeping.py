@@ -7,7 +7,7 @@ from typing import Literal
 from sqlalchemy import Connection, Engine, and_, exists, func, not_, or_, select, update
 
 from db import leases
-from db.batches import WORKED_ON, Claim, held_under, release_batch
+from db.batches import WORKED_ON, Claim, held_under, release_batch, waiting_again
 from db.engine import now, reading, writing
 from db.listing import add_batches, change_items, next_number
 from db.schema import batch, item, job
@@ -48,11 +48,8 @@ def give_back(engine: Engine, owner: str) -> int:
         return connection.execute(
             update(batch)
             .where(batch.c.state == BatchState.LEASED, batch.c.owner == owner)
-            .values(
-                state=BatchState.WAITING, owner=None, lease_expires_at=None, published_at=None,
-                waiting_since=now(connection), error="the worker was stopped", attempts=batch.c.attempts - 1,
-            )
-        ).rowcount  # fmt: skip
+            .values(**waiting_again(connection), error="the worker was stopped", attempts=batch.c.attempts - 1)
+        ).rowcount
 
 
 def sweep(engine: Engine, *, max_attempts: int) -> SweepReport:
@@ -82,15 +79,11 @@ def _put_back_expired(engine: Engine) -> int:
         if connection.execute(select(batch.c.id).where(over).limit(1)).scalar() is None:
             return 0  # the usual case takes no write lock
     with writing(engine) as connection:
-        moment = now(connection)
         return connection.execute(
             update(batch)
-            .where(batch.c.state == BatchState.LEASED, batch.c.lease_expires_at <= moment)
-            .values(
-                state=BatchState.WAITING, owner=None, lease_expires_at=None, published_at=None, waiting_since=moment,
-                error=func.coalesce(batch.c.error, "the worker died or fell silent"),
-            )
-        ).rowcount  # fmt: skip
+            .where(batch.c.state == BatchState.LEASED, batch.c.lease_expires_at <= now(connection))
+            .values(**waiting_again(connection), error=func.coalesce(batch.c.error, "the worker died or fell silent"))
+        ).rowcount
 
 
 def _split(engine: Engine, batch_id: int, max_attempts: int) -> Literal["", "split", "quarantined"]:

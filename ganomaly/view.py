@@ -34,9 +34,6 @@ class PixelView:
     def standardise(self, extracted: tf.Tensor) -> tf.Tensor:
         return extracted
 
-    def see(self, pictures: tf.Tensor) -> tf.Tensor:
-        return self.standardise(self.extract(pictures))
-
     def distance(self, seen: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
         """(n, height, width): how far each place is from what was expected there."""
         return tf.reduce_mean(tf.abs(seen - expected), axis=3)

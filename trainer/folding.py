@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from ganomaly.calibration import DEFAULT_FALSE_ALARMS, pictures_needed
 from oddlot.errors import CalibrationError, TrainingError
 from trainer.splitting import (
     FEWEST_LEARNT,
     LARGEST_CALIBRATION_SHARE,
     Split,
-    by_group,
     fill,
     indices,
+    shuffled_groups,
     split,
     validation_size,
 )
@@ -44,18 +42,12 @@ def split_or_fold(
             f"a false-alarm rate of {rate:g} needs {pictures_needed(rate)} good pictures and there are {n}: "
             "give more pictures or ask for a higher rate"
         )
-    members = by_group(groups if groups is not None else [str(i) for i in range(n)])
-    if len(members) < 3:
-        raise TrainingError(
-            f"the {n} good pictures form only {len(members)} group{'s' * (len(members) > 1)} (--group and "
-            "near-duplicates keep pictures together) and 3 are needed: group them more finely or give more pictures"
-        )
-    order = [members[k] for k in np.random.default_rng([seed, 1]).permutation(len(members))]
+    order = shuffled_groups(n, seed, groups)
     parts = [_without(fold, order, validation_size(n)) for fold in _deal(order, min(folds, len(order)))]
     left = min(len(part.train) for part in parts)
     if left < FEWEST_LEARNT:
         raise TrainingError(
-            f"the {n} good pictures form {len(members)} groups, the largest of {max(map(len, members))}: without its "
+            f"the {n} good pictures form {len(order)} groups, the largest of {max(map(len, order))}: without its "
             f"fold and what validates, a network has {left} to learn from and {FEWEST_LEARNT} are needed; "
             "group them more finely or give more pictures"
         )

@@ -45,15 +45,8 @@ def split(n: int, rate: float | None, seed: int, groups: Sequence[str] | None = 
     rate that was asked for is not supported.
     """
     validation, calibration = split_sizes(n, rate)
-    members = by_group(groups if groups is not None else [str(i) for i in range(n)])
-    if len(members) < 3:
-        raise TrainingError(
-            f"the {n} good pictures form only {len(members)} group{'s' * (len(members) > 1)} (--group and "
-            "near-duplicates keep pictures together) and 3 are needed, to learn, to validate and to calibrate: "
-            "group them more finely or give more pictures"
-        )
-    order = [members[k] for k in np.random.default_rng([seed, 1]).permutation(len(members))]
-    validating, order = fill(order, validation, 1)
+    members = shuffled_groups(n, seed, groups)
+    validating, order = fill(members, validation, 1)
     calibrating, order = fill(order, calibration, 1 if rate is None else pictures_needed(rate))
     left = sum(map(len, order))
     if left < FEWEST_LEARNT:
@@ -86,7 +79,19 @@ def validation_size(n: int) -> int:
     return max(2, round(n * VALIDATION_SHARE))
 
 
-def by_group(groups: Sequence[str]) -> list[list[int]]:
+def shuffled_groups(n: int, seed: int, groups: Sequence[str] | None) -> list[list[int]]:
+    """The pictures of each group, groups in random order. Raises TrainingError where there are fewer than 3."""
+    members = _by_group(groups if groups is not None else [str(i) for i in range(n)])
+    if len(members) < 3:
+        raise TrainingError(
+            f"the {n} good pictures form only {len(members)} group{'s' * (len(members) > 1)} (--group and "
+            "near-duplicates keep pictures together) and 3 are needed, to learn, to validate and to calibrate: "
+            "group them more finely or give more pictures"
+        )
+    return [members[k] for k in np.random.default_rng([seed, 1]).permutation(len(members))]
+
+
+def _by_group(groups: Sequence[str]) -> list[list[int]]:
     """The pictures of each group, groups in order of their first picture."""
     members: dict[str, list[int]] = {}
     for i, group in enumerate(groups):

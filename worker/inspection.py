@@ -1,10 +1,8 @@
 """One batch, from claim to results: read, score, write; at least once executed, exactly once recorded."""
 
 import contextlib
-import faulthandler
 import os
 import socket
-import sys
 import threading
 import time
 from collections import deque
@@ -26,7 +24,7 @@ from oddlot.settings import Settings
 from oddlot.words import ItemState
 from pictures.heatmap import pack_heat
 from pictures.reading import Picture, read_picture
-from worker import scoring_process
+from worker import hanging, scoring_process
 from worker.map_store import MapWriter
 
 if TYPE_CHECKING:
@@ -45,10 +43,6 @@ CHILD_SILENCE = 3600.0
 """Seconds without a finished batch after which a child is not shown any more: it may just have nothing to do."""
 
 
-Reading = dict[int, tuple[batches.ItemRow, float]]
-"""The pictures that are being read just now, by the number of their item, and since when on this process's clock."""
-
-
 def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) -> None:
     """Claim the batch, inspect its items and record every one of them.
 
@@ -63,11 +57,11 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     if claim is None:
         return
     started = time.monotonic()
-    reading: Reading = {}
+    reading: hanging.Reading = {}
     every_seconds = min(settings.lease_seconds, settings.picture_seconds) / 4
     # Claimed before the model is loaded: a process that is killed by the loading has used up an attempt.
     with (
-        _watchdog(settings.picture_seconds) as alive,
+        hanging.ended_unless_called(settings.picture_seconds) as alive,
         kept_lease(lambda: _renewed(engine, settings, claim, reading, alive), every_seconds) as lost,
     ):
         try:
@@ -138,57 +132,26 @@ def _give_back(engine: Engine, settings: Settings, claim: batches.Claim, error: 
         )  # fmt: skip
 
 
-@contextlib.contextmanager
-def _watchdog(seconds: float) -> Iterator[Callable[[], None]]:
-    """Gives a function; where that is not called for so long, the process ends and says on standard error where it was.
-
-    It needs no Python for that: a decoder may hang in a way that lets no other thread run, so that nobody renews the
-    lease. The batch is somebody else's then, but without this the process would be nobody's for half an hour.
-    """
-
-    def alive() -> None:
-        faulthandler.dump_traceback_later(seconds, exit=True, file=sys.__stderr__ or 2)
-
-    alive()
-    try:
-        yield alive
-    finally:
-        faulthandler.cancel_dump_traceback_later()
-
-
 def _renewed(
-    engine: Engine, settings: Settings, claim: batches.Claim, reading: Reading, alive: Callable[[], None]
+    engine: Engine, settings: Settings, claim: batches.Claim, reading: hanging.Reading, alive: Callable[[], None]
 ) -> bool:
     alive()
     try:
         held = batches.renew_lease(engine, claim, settings.lease_seconds)
-        if held and (hanging := _hanging(reading, settings.picture_seconds)) is not None:
-            _end_this_process(engine, settings, claim, hanging)
+        if held and (item := hanging.overdue(reading, settings.picture_seconds)) is not None:
+            hanging.end_this_process(engine, settings, claim, item)
         return held
     except SQLAlchemyError as error:
         log.warning("lease not renewed, trying again", error=scoring_process.one_line(error))
         return True
 
 
-def _hanging(reading: Reading, most_seconds: float) -> batches.ItemRow | None:
-    late = time.monotonic() - most_seconds
-    return next((item for item, began in list(reading.values()) if began < late), None)
-
-
-def _end_this_process(engine: Engine, settings: Settings, claim: batches.Claim, hanging: batches.ItemRow) -> None:
-    """A thread that hangs in a decoder, or in a share, cannot be stopped: only its process can.
-
-    The picture is in a batch of its own by then, so that the others wait for it no more. Where that is the whole
-    batch, and once more, it is quarantined.
-    """
-    reason = f"reading {os.path.basename(hanging.path)} took more than {settings.picture_seconds:g} s"
-    log.error("process ends: a picture hangs", job=claim.job_id, batch=claim.number, path=hanging.path, error=reason)
-    if sweeping.split_claimed(engine, claim, reason, max_attempts=settings.max_attempts, alone=hanging.id):
-        os._exit(1)
-
-
 def _inspect_items(
-    settings: Settings, claim: batches.Claim, model: scoring_process.Model, lost: threading.Event, reading: Reading
+    settings: Settings,
+    claim: batches.Claim,
+    model: scoring_process.Model,
+    lost: threading.Event,
+    reading: hanging.Reading,
 ) -> Iterator[batches.Outcome]:
     """Outcomes of all items of the claim. Raises LateResult as soon as the batch is known to be `lost`.
 

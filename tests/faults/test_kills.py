@@ -3,7 +3,8 @@
 import time
 
 import pytest
-from plant import eventually, kill
+from machine import kill
+from plant import eventually
 
 MANY = 50
 

@@ -6,7 +6,8 @@ import signal
 import time
 
 import pytest
-from plant import alive, eventually, kill, limit
+from machine import alive, kill, limit
+from plant import eventually
 
 pytestmark = pytest.mark.faults
 

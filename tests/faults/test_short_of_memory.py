@@ -4,8 +4,9 @@ import resource
 from pathlib import Path
 
 import pytest
+from machine import alive, limit
 from PIL import Image
-from plant import alive, eventually, limit
+from plant import eventually
 
 from oddlot.words import BatchState, ItemState, JobState
 

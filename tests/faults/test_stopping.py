@@ -6,7 +6,8 @@ import subprocess
 import time
 
 import pytest
-from plant import eventually, is_broker, kill
+from machine import is_broker, kill
+from plant import eventually
 
 from db.engine import reading
 from db.schema import result

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polling
 from hypothesis import HealthCheck, settings
 from PIL import Image
 from sqlalchemy import Engine
@@ -34,11 +35,7 @@ def draw(path: Path, seed: int) -> None:
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 40), dtype=np.uint8)).save(path)
 
 
-def eventually(condition: Callable[[], Any], what: Callable[[], str]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.05)
+eventually = partial(polling.eventually, seconds=DEADLINE)
 
 
 class Home:

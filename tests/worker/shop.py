@@ -3,13 +3,14 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polling
 import pytest
 from PIL import Image
 from sqlalchemy import Engine, select
@@ -42,11 +43,7 @@ def register(engine: Engine, sha256: str, uri: str = "flange/1", card: dict[str,
     )  # fmt: skip
 
 
-def eventually(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
+eventually = partial(polling.eventually, seconds=DEADLINE)
 
 
 def rows(engine: Engine, job_id: int) -> list[dict[str, Any]]:

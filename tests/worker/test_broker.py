@@ -4,9 +4,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
+import polling
 import pytest
 import redis
 
@@ -33,11 +34,7 @@ def start_user(settings):
     return user
 
 
-def eventually(condition, what):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
+eventually = partial(polling.eventually, seconds=20.0)
 
 
 def server_pid(settings) -> int:
