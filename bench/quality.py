@@ -1,12 +1,13 @@
 """How well the detector tells odd from good on the image sets, beside two references on the very same features.
 
-    python -m bench.quality [--sets magnetic_tile,elpv_mono] [--seeds 3] [--size 256] [--change memory=3000]...
+    python -m bench.quality [--sets magnetic_tile,elpv_mono] [--seeds 3] [--size 256] [--change memory=6000]...
 
 A set is a folder of ODDLOT_DATA with `train/good`, `test/good` and other folders of odd pictures in `test`. For each
 seed a tenth of the good training pictures validates, a fifth calibrates and the rest is learnt from, as `oddlot fit`
 does. Labels are used for the printed AUROC alone. What a user without labels can see is the column *made*: the AUROC
 between the calibration pictures and synthetic defects pasted into them, one each. `--change` prints the default with
-one or more values of its configuration changed (`memory=3000,noise=1`). The references, which are not in the product:
+one or more values of its configuration changed (`memory=6000/3000,noise=1`: two scales). The references, which are not
+in the product:
 
 - memory bank: the distance of a place to its nearest of 8,000 places of training pictures (after Roth et al.: Towards
   Total Recall in Industrial Anomaly Detection, CVPR 2022, without its coreset);
@@ -83,9 +84,13 @@ def print_row(name: str, seed: str, row: np.ndarray) -> None:
 
 
 def changed(text: str) -> dict[str, Any]:
-    """`memory=3000,noise=1.0` as values of the configuration."""
+    """`memory=3000/3000,noise=1.0` as values of the configuration."""
     pairs = [part.split("=") for part in text.split(",") if part]
-    return {name: float(value) if "." in value else int(value) for name, value in pairs}
+    return {
+        name: tuple(int(places) for places in value.split("/")) if name == "memory"
+        else float(value) if "." in value else int(value)
+        for name, value in pairs
+    }  # fmt: skip
 
 
 def measure(folder: Path, seed: int, size: int, change: dict[str, Any]) -> np.ndarray:
@@ -110,7 +115,7 @@ def measure(folder: Path, seed: int, size: int, change: dict[str, Any]) -> np.nd
     scored = detector.score(test)
     scores = scored.parts
     rate = len(test) / (time.monotonic() - began)
-    learnt, seen = detector.view.see_all(pictures[parts.train]), detector.view.see_all(test)
+    learnt, seen = detector.view.see_all(pictures[parts.train])[0], detector.view.see_all(test)[0]
     by_score = [roc_auc_score(odd, scores[part]) for part in ("latent", "contextual", "residual")]
     references = [roc_auc_score(odd, distance(learnt, seen, seed)) for distance in (to_bank, to_gaussian)]
     made = on_synthetic(detector, pictures[parts.calibration], seed)

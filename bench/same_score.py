@@ -50,9 +50,9 @@ def measure(kernels: str) -> None:
             networks.Projection.call = call
             model = GANomaly(config, seed=1)
             detector.SCORING_BATCH = 1
-            alone = detector.Detector.from_model(model).score(pictures, maps=False).raw
+            alone = detector.Detector.from_models(model).score(pictures, maps=False).raw
             detector.SCORING_BATCH = len(pictures)
-            scoring = detector.Detector.from_model(model)
+            scoring = detector.Detector.from_models(model)
             scores = np.array(
                 [np.roll(scoring.score(np.roll(pictures, n, axis=0), maps=False).raw, -n) for n in range(len(pictures))]
             )

@@ -13,6 +13,7 @@ WIDEST = {"paper": 64, "article": 32, "features": 256}
 are compared."""
 LONGEST_LATENT = 1024
 MOST_REMEMBERED = 65_536
+MOST_SCALES = 6
 SCORES = ("latent", "residual")
 MOST_TILES = 8
 """Tiles that a picture is cut into, at most, in a row or in a column."""
@@ -32,7 +33,8 @@ class Config:
     not just copied through; `steps` the updates after which training ends where nobody says otherwise.
 
     In the architecture "features" the picture of the networks is the standardised feature map of the backbone, and the
-    latent is a map, too: `latent` channels at every place. The decoder has a memory of `memory` places.
+    latent is a map, too: `latent` channels at every place. `memory` has one number for each scale of the map
+    (`ganomaly.scales`), the finest first: so many places the decoder of that scale remembers.
 
     `rows` and `columns` are those of the overlapping tiles (`ganomaly.tiling`) that pictures are cut into; the networks
     see a tile, of `size` pixels a side.
@@ -55,23 +57,31 @@ class Config:
     score: str = "latent"
     noise: float = 0.0
     steps: int = 800
-    memory: int = 0
+    memory: tuple[int, ...] = ()
     rows: int = 1
     columns: int = 1
     folds: int = 1
 
+    @property
+    def scales(self) -> int:
+        """Scales of the map, and generators of a network, one for each."""
+        return max(1, len(self.memory))
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"memory": list(self.memory)}
 
     @classmethod
     def from_dict(cls, values: Any) -> "Config":
         """Raises BundleError where a key is missing or unknown or a value cannot be."""
-        types = {field.name: field.type for field in fields(cls)}
+        types = {field.name: list if field.name == "memory" else field.type for field in fields(cls)}
         if not isinstance(values, dict) or set(values) != set(types):
             raise BundleError("network.json does not have the keys of a network")
-        if any(type(values[name]) is not kind for name, kind in types.items()):
+        if (
+            any(type(values[name]) is not kind for name, kind in types.items())
+            or any(type(places) is not int for places in values["memory"])
+        ):  # fmt: skip
             raise BundleError("network.json holds a value of the wrong type")
-        config = cls(**values)
+        config = cls(**(values | {"memory": tuple(values["memory"])}))
         try:
             check_size(config.size, config.architecture)
         except TrainingError as error:
@@ -79,7 +89,8 @@ class Config:
         if (
             config.channels not in (1, 3) or not 0 <= config.noise <= 10 or not 1 <= config.steps <= 10**6
             or not 1 <= config.latent <= LONGEST_LATENT or not 1 <= config.width <= WIDEST[config.architecture]
-            or not 0 <= config.memory <= MOST_REMEMBERED or (config.architecture == "features") != (config.memory > 0)
+            or (config.architecture == "features") != bool(config.memory) or len(config.memory) > MOST_SCALES
+            or any(not 1 <= places <= MOST_REMEMBERED for places in config.memory)
             or config.score_norm not in ("l1", "squares") or config.score not in SCORES
             or not 1 <= config.rows <= MOST_TILES or not 1 <= config.columns <= MOST_TILES
             or not 1 <= config.folds <= MOST_FOLDS
@@ -112,7 +123,7 @@ def features(size: int, channels: int) -> Config:
         architecture="features", size=size, channels=channels, latent=64, width=256,
         weight_adversarial=1.0, weight_contextual=5.0, weight_encoder=0.1,
         learning_rate=1e-4, beta_1=0.5, batch_size=8, score_norm="l1", score="residual", noise=0.5, steps=300,
-        memory=12000,
+        memory=(6000, 6000, 6000, 6000),
     )  # fmt: skip
 
 

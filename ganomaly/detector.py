@@ -66,9 +66,9 @@ class Detector:
         self._traced = tf.function(self._score_batch, input_signature=signature)
 
     @classmethod
-    def from_model(cls, model: GANomaly, view: PixelView | FeatureView | None = None) -> "Detector":
-        """A detector with the weights that the model has now, and with `view`."""
-        return cls(model.config, [Member.from_model(model, view)])
+    def from_models(cls, *models: GANomaly, view: PixelView | FeatureView | None = None) -> "Detector":
+        """A detector with the weights that the models, one for each scale, have now, and with `view`."""
+        return cls(models[0].config, [Member.from_models(models, view)])
 
     @classmethod
     def joined(cls, detectors: Sequence["Detector"]) -> "Detector":
@@ -165,7 +165,7 @@ class Detector:
 
     def _score_batch(self, pictures: tf.Tensor, places: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         extracted = self.view.extract(pictures)  # the same for all members
-        distances = [member.distances(extracted) for member in self._members]
+        distances = [member.distances(extracted, places) for member in self._members]
         distance, by_place = (functools.reduce(tf.minimum, part) for part in zip(*distances, strict=True))
         if len(distance.shape) == 3:  # a map: the place where it is farthest off
             distance = tf.reduce_max(distance * places, axis=(1, 2))

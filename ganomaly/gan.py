@@ -23,16 +23,17 @@ class GANomaly(keras.Model):
     """Generator (encoder G_E, decoder G_D), second encoder E and discriminator D.
 
     Takes pictures (n, size, size, channels), uint8 or float32 in 0..255; in the architecture `features` the
-    standardised feature maps of pictures, which `ganomaly.view` computes once for a whole training.
+    standardised feature maps of pictures at one scale, which `ganomaly.view` computes once for a whole training.
     """
 
-    def __init__(self, config: Config, seed: int = 0) -> None:
+    def __init__(self, config: Config, seed: int = 0, scale: int = 0) -> None:
         super().__init__(name="ganomaly")
         self.config = config
-        self.encoder = build_encoder(config, 4 * seed, "encoder")
-        self.decoder = build_decoder(config, 4 * seed + 1, "decoder")
-        self.second_encoder = build_encoder(config, 4 * seed + 2, "second_encoder")
-        self.discriminator = build_discriminator(config, 4 * seed + 3, "discriminator")
+        self.scale = scale
+        self.encoder = build_encoder(config, 4 * seed, "encoder", scale)
+        self.decoder = build_decoder(config, 4 * seed + 1, "decoder", scale)
+        self.second_encoder = build_encoder(config, 4 * seed + 2, "second_encoder", scale)
+        self.discriminator = build_discriminator(config, 4 * seed + 3, "discriminator", scale)
         adam = {
             "learning_rate": config.learning_rate,
             "beta_1": config.beta_1,

@@ -1,4 +1,6 @@
-"""One trained generator: encoder, decoder and second encoder with fixed weights, and how it sees pictures."""
+"""One trained generator: encoder, decoder and second encoder of each scale with fixed weights, and how it sees."""
+
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -16,39 +18,60 @@ class Member:
     def __init__(self, config: Config, view: PixelView | FeatureView | None = None) -> None:
         """With the numbers of `view`; without one, they are still to be assigned, as all weights are."""
         self._config = config
-        self._networks = {
-            "encoder": build_encoder(config, 0, "encoder"),
-            "decoder": build_decoder(config, 0, "decoder"),
-            "second_encoder": build_encoder(config, 0, "second_encoder"),
-        }
+        self._networks = [
+            {
+                "encoder": build_encoder(config, 0, "encoder", scale),
+                "decoder": build_decoder(config, 0, "decoder", scale),
+                "second_encoder": build_encoder(config, 0, "second_encoder", scale),
+            }
+            for scale in range(config.scales)
+        ]
         self.view = view or view_for(config)
 
     @classmethod
-    def from_model(cls, model: GANomaly, view: PixelView | FeatureView | None = None) -> "Member":
-        """With the weights that the model has now, and with `view`."""
-        member = cls(model.config, view)
-        for name in _PARTS:
-            member._networks[name].set_weights(getattr(model, name).get_weights())
+    def from_models(cls, models: Sequence[GANomaly], view: PixelView | FeatureView | None = None) -> "Member":
+        """With the weights that the models of all scales have now, and with `view`."""
+        member = cls(models[0].config, view)
+        for networks, model in zip(member._networks, models, strict=True):
+            for name in _PARTS:
+                networks[name].set_weights(getattr(model, name).get_weights())
         return member
 
     def variables(self) -> list[tuple[str, tf.Variable]]:
         """All weights and moving statistics, by a name that says where they belong."""
-        networks = [
-            (f"{part}/{number:02}", variable)
-            for part, network in self._networks.items()
+        named = [
+            (f"scale-{scale}/{part}/{number:02}" if len(self._networks) > 1 else f"{part}/{number:02}", variable)
+            for scale, networks in enumerate(self._networks)
+            for part, network in networks.items()
             for number, variable in enumerate(network.variables)
         ]
-        return [*networks, *self.view.variables.items()]
+        return [*named, *self.view.variables.items()]
 
-    def distances(self, extracted: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def distances(self, extracted: tf.Tensor, places: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """How far what the view extracted of n pictures is from what was expected: the latents' distance, (n,) or with
-        `features` (n, side, side), and that of picture and reconstruction, (n, side, side)."""
-        real = self.view.standardise(extracted)
-        latent = self._networks["encoder"](real, training=False)
-        fake = self._networks["decoder"](latent, training=False)
-        difference = latent - self._networks["second_encoder"](fake, training=False)
-        if self._config.score_norm == "squares":
-            distance = tf.reduce_sum(tf.square(difference), axis=-1)
-        else:
-            distance = tf.reduce_mean(tf.abs(difference), axis=-1)
-        return distance, self.view.distance(real, fake)
+        `features` (n, side, side), and that of picture and reconstruction, (n, side, side).
+
+        `places` (n, side, side) is 1 where a place counts, else 0. With several scales both are the mean over these.
+        """
+        by_scale = [
+            self.view.at_all_places(scale, inside, *self._at_scale(scale, real))
+            for scale, (real, inside) in enumerate(self.view.scales(extracted, places))
+        ]
+        if len(by_scale) == 1:
+            return by_scale[0]
+        latent, residual = (tf.reduce_mean(tf.stack(parts), axis=0) for parts in zip(*by_scale, strict=True))
+        return latent, residual
+
+    def _at_scale(self, scale: int, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        networks = self._networks[scale]
+        latent = networks["encoder"](real, training=False)
+        fake = networks["decoder"](latent, training=False)
+        difference = latent - networks["second_encoder"](fake, training=False)
+        return latent_distance(difference, self._config), self.view.distance(real, fake)
+
+
+def latent_distance(difference: tf.Tensor, config: Config) -> tf.Tensor:
+    """Of latents (..., latent) that differ by so much: (...)."""
+    if config.score_norm == "squares":
+        return tf.reduce_sum(tf.square(difference), axis=-1)
+    return tf.reduce_mean(tf.abs(difference), axis=-1)

@@ -91,7 +91,7 @@ def begin(model: "GANomaly", maps: np.ndarray, held_out: np.ndarray, seed: int) 
     directions = principal_directions(places[few], model.config.latent)
     for encoder in (model.encoder, model.second_encoder):
         encoder.set_weights([directions[np.newaxis, np.newaxis]])
-    values = places[spread_out(places, model.config.memory, seed)]
+    values = places[spread_out(places, model.config.memory[model.scale], seed)]
     keys = values @ directions
     squares = nearest_squares(held_out.reshape(-1, channels) @ directions, keys)
     # Where most places are one background, that is remembered to the bit, and the median says nothing of the part.

@@ -6,7 +6,7 @@ side and double the filters until 4x4 is left, batch normalisation, leaky ReLU 0
 `features`: each place of a feature map by itself; the encoder is linear, the decoder a memory (`ganomaly.memory`).
 
 All are channels-last. Pictures are (n, size, size, channels) in [-1, 1] and latents (n, latent), but for `features`:
-there maps (n, side, side, 112), standardised, and latents (n, side, side, latent).
+there maps (n, side, side, 112), standardised, and latents (n, side, side, latent), at one of their scales.
 """
 
 import keras
@@ -15,6 +15,7 @@ from keras import layers, ops
 from ganomaly.backbone import BACKBONE_CHANNELS, BACKBONE_STRIDE
 from ganomaly.config import Config
 from ganomaly.memory import Memory
+from ganomaly.scales import side_at
 
 # Momentum 0.9 here is what other libraries call 0.1; epsilon as the authors have it. The article's code has Keras's
 # 0.99, with which the statistics of a short training belong to networks of long ago: its scores are useless then.
@@ -32,9 +33,9 @@ def pyramid(size: int) -> tuple[int, int]:
     return halvings, side
 
 
-def build_encoder(config: Config, seed: int, name: str) -> keras.Model:
+def build_encoder(config: Config, seed: int, name: str, scale: int = 0) -> keras.Model:
     """Picture to latent: G_E, and with other weights E."""
-    picture = keras.Input(seen_shape(config))
+    picture = keras.Input(seen_shape(config, scale))
     weights = _Weights(seed)
     if config.architecture == "features":
         latent = layers.Conv2D(config.latent, 1, use_bias=False, **weights.dense())(picture)
@@ -48,13 +49,13 @@ def build_encoder(config: Config, seed: int, name: str) -> keras.Model:
     return keras.Model(picture, latent, name=name)
 
 
-def build_decoder(config: Config, seed: int, name: str) -> keras.Model:
+def build_decoder(config: Config, seed: int, name: str, scale: int = 0) -> keras.Model:
     """Latent to picture: G_D."""
     weights = _Weights(seed)
     if config.architecture == "features":
-        side, _, channels = seen_shape(config)
+        side, _, channels = seen_shape(config, scale)
         latent = keras.Input((side, side, config.latent))
-        return keras.Model(latent, Memory(config.memory, config.latent, channels)(latent), name=name)
+        return keras.Model(latent, Memory(config.memory[scale], config.latent, channels)(latent), name=name)
     latent = keras.Input((config.latent,))
     if config.architecture == "article":
         return keras.Model(latent, _article_decoder(latent, config, weights), name=name)
@@ -74,9 +75,9 @@ def build_decoder(config: Config, seed: int, name: str) -> keras.Model:
     return keras.Model(latent, x, name=name)
 
 
-def build_discriminator(config: Config, seed: int, name: str) -> keras.Model:
+def build_discriminator(config: Config, seed: int, name: str, scale: int = 0) -> keras.Model:
     """Picture to [features, logit]: the features are what adversarial feature matching compares."""
-    picture = keras.Input(seen_shape(config))
+    picture = keras.Input(seen_shape(config, scale))
     weights = _Weights(seed)
     if config.architecture == "features":
         features = _map_features(picture, config, weights)
@@ -91,10 +92,10 @@ def build_discriminator(config: Config, seed: int, name: str) -> keras.Model:
     return keras.Model(picture, [features, logit], name=name)
 
 
-def seen_shape(config: Config) -> tuple[int, int, int]:
-    """Height, width and channels of what the networks see of one picture."""
+def seen_shape(config: Config, scale: int = 0) -> tuple[int, int, int]:
+    """Height, width and channels of what the networks of that scale see of one picture."""
     if config.architecture == "features":
-        side = config.size // BACKBONE_STRIDE
+        side = side_at(config.size // BACKBONE_STRIDE, scale)
         return side, side, BACKBONE_CHANNELS
     return config.size, config.size, config.channels
 
@@ -102,7 +103,8 @@ def seen_shape(config: Config) -> tuple[int, int, int]:
 def least_weights(config: Config) -> int:
     """Numbers in the layers of encoders and decoder that grow with the configuration: all of them have no fewer."""
     if config.architecture == "features":
-        return 2 * BACKBONE_CHANNELS * config.latent + config.memory * (config.latent + BACKBONE_CHANNELS)
+        encoders = 2 * config.scales * BACKBONE_CHANNELS * config.latent
+        return encoders + sum(config.memory) * (config.latent + BACKBONE_CHANNELS)
     if config.architecture == "article":
         return config.latent * (config.size // 8) ** 2 * 128
     halvings, side = pyramid(config.size)

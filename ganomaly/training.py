@@ -15,7 +15,9 @@ from ganomaly.checkpoint import load_checkpoint, save_checkpoint
 from ganomaly.config import Config
 from ganomaly.detector import Detector
 from ganomaly.gan import GANomaly
+from ganomaly.member import latent_distance
 from ganomaly.memory import begin
+from ganomaly.scales import count_inside, side_at
 from ganomaly.view import FeatureView, view_for
 from oddlot.errors import TrainingError
 
@@ -46,9 +48,16 @@ class Trained:
 
 
 def remembering(config: Config, pictures: int, inside: np.ndarray | None) -> Config:
-    """With a memory of at most half of all places that count of so many pictures: the rest is to be learnt from."""
-    places = pictures * (config.size // BACKBONE_STRIDE) ** 2 if inside is None else int(inside.sum())
-    return replace(config, memory=min(config.memory, places // 2)) if config.memory else config
+    """With memories of at most half of all places that count of so many pictures: the rest is to be learnt from."""
+
+    def half(scale: int) -> int:
+        if inside is None:
+            return pictures * side_at(config.size // BACKBONE_STRIDE, scale) ** 2 // 2
+        return count_inside(inside, scale) // 2
+
+    return replace(
+        config, memory=tuple(min(most, max(1, half(scale))) for scale, most in enumerate(config.memory))
+    )  # fmt: skip
 
 
 def train(
@@ -69,22 +78,22 @@ def train(
     """
     keras.utils.set_random_seed(seed)
     config = remembering(config, len(pictures), inside)
-    model = GANomaly(config, seed)
+    models = [GANomaly(config, seed, scale) for scale in range(config.scales)]
     view = view_for(config)
+    shown, held_out = [pictures], [validation]
     if isinstance(view, FeatureView):  # frozen: seen once, for all epochs
-        pictures, validation = view.fit_standard(pictures, inside), view.see_all(validation, inside_validation)
-        begin(model, pictures, validation, seed)
+        shown, held_out = view.fit_standard(pictures, inside), view.see_all(validation, inside_validation)
+        for model, maps, others in zip(models, shown, held_out, strict=True):
+            begin(model, maps, others, seed)
     batch = min(config.batch_size, max(4, len(pictures) // 8))
     steps = math.ceil(len(pictures) / batch)
-    at_least = EPOCHS_AT_LEAST if config.memory == 0 else 1
+    at_least = 1 if config.memory else EPOCHS_AT_LEAST
     total = epochs or min(EPOCHS_AT_MOST, max(at_least, math.ceil(config.steps / steps)))
     patience = max(5, math.ceil(PATIENCE_SHARE * config.steps / steps))
-    state = _State(model)
+    state = _State(models)
     if checkpoint is not None:
         load_checkpoint(checkpoint, fingerprint, state)
-    step = tf.function(model.train_step, reduce_retracing=True)
-    judge = tf.function(model.test_step, reduce_retracing=True)
-    badness = tf.function(lambda seen: tf.reduce_mean(tf.abs(seen - model(seen)[1]), axis=3), reduce_retracing=True)
+    scales = [_Scale(*parts) for parts in zip(models, shown, held_out, strict=True)]
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes - state.seconds
     stopped = f"all {total} epochs done"
     while len(state.history) < total:
@@ -96,13 +105,8 @@ def train(
             stopped = f"{minutes:g} minutes are over"
             break
         began = time.monotonic()
-        if isinstance(view, FeatureView):
-            shown = _hard_places(badness, pictures, batch, seed, epoch)
-        else:
-            shown = _shuffled(pictures, batch, seed, epoch)
-        losses = _mean_losses(step, shown)
-        judged = _mean_losses(judge, _in_order(validation, batch))
-        losses |= {f"val_{name}": value for name, value in judged.items()}
+        by_scale = [scale.epoch(batch, seed, epoch) for scale in scales]
+        losses = {name: float(np.mean([one[name] for one in by_scale])) for name in by_scale[0]}
         if not all(math.isfinite(value) for value in losses.values()):
             raise TrainingError(f"training failed in epoch {epoch}: a loss is not a number; try another --seed")
         state.add(losses, _judgement(losses, config), time.monotonic() - began)
@@ -112,8 +116,40 @@ def train(
             on_epoch(EpochReport(epoch, total, losses))
     state.restore_best()
     if isinstance(view, FeatureView):
-        view.fit_residual(np.concatenate([x - model(x)[1] for x in _in_order(validation, batch)]))
-    return Trained(Detector.from_model(model, view), state.history, state.best_epoch, stopped)
+        usual = [scale.distances(view, batch) for scale in scales]
+        view.fit_usual(*zip(*usual, strict=True))
+    return Trained(Detector.from_models(*models, view=view), state.history, state.best_epoch, stopped)
+
+
+class _Scale:
+    """The generator of one scale, what it is shown, and what is held out."""
+
+    def __init__(self, model: GANomaly, shown: np.ndarray, held_out: np.ndarray) -> None:
+        self._model, self._shown, self._held_out = model, shown, held_out
+        self._step = tf.function(model.train_step, reduce_retracing=True)
+        self._judge = tf.function(model.test_step, reduce_retracing=True)
+        self._badness = tf.function(
+            lambda seen: tf.reduce_mean(tf.abs(seen - model(seen)[1]), axis=3), reduce_retracing=True
+        )
+
+    def epoch(self, batch: int, seed: int, epoch: int) -> dict[str, float]:
+        """Show all once; the mean losses, and those of what is held out as `val_...`."""
+        if self._model.config.memory:
+            batches = _hard_places(self._badness, self._shown, batch, seed, epoch)
+        else:
+            batches = _shuffled(self._shown, batch, seed, epoch)
+        losses = _mean_losses(self._step, batches)
+        judged = _mean_losses(self._judge, _in_order(self._held_out, batch))
+        return losses | {f"val_{name}": value for name, value in judged.items()}
+
+    def distances(self, view: FeatureView, batch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Of what is held out: the latents' distance and the residual, (n, side, side) each."""
+        latents, residuals = [], []
+        for seen in _in_order(self._held_out, batch):
+            latent, fake, latent_of_fake = self._model(seen)
+            latents.append(latent_distance(latent - latent_of_fake, self._model.config))
+            residuals.append(view.distance(seen, fake))
+        return np.concatenate(latents), np.concatenate(residuals)
 
 
 def _judgement(losses: dict[str, float], config: Config) -> float:
@@ -164,32 +200,33 @@ def _mean_losses(
 class _State:
     """All that a training is: weights, optimisers, history, and the best weights so far."""
 
-    def __init__(self, model: GANomaly) -> None:
-        self._model = model
+    def __init__(self, models: list[GANomaly]) -> None:
+        self._models = models
         self.history: list[dict[str, float]] = []
         self.best_epoch = 0
         self.best_value = math.inf
         self.seconds = 0.0
-        self._best = [variable.numpy() for variable in model.variables]
+        self._best = [variable.numpy() for variable in self._networks()]
 
     def add(self, losses: dict[str, float], value: float, seconds: float) -> None:
         self.history.append(losses)
         self.seconds += seconds
         if value < self.best_value:
             self.best_value, self.best_epoch = value, len(self.history)
-            self._best = [variable.numpy() for variable in self._model.variables]
+            self._best = [variable.numpy() for variable in self._networks()]
 
     def restore_best(self) -> None:
-        for variable, value in zip(self._model.variables, self._best, strict=True):
+        for variable, value in zip(self._networks(), self._best, strict=True):
             variable.assign(value)
 
+    def _networks(self) -> list[keras.Variable]:
+        return [variable for model in self._models for variable in model.variables]
+
     def _variables(self) -> list[keras.Variable]:
-        model = self._model
-        return [
-            *model.variables,
-            *model.generator_optimizer.variables,
-            *model.discriminator_optimizer.variables,
+        optimisers = [
+            part for model in self._models for part in (model.generator_optimizer, model.discriminator_optimizer)
         ]
+        return [*self._networks(), *(variable for optimiser in optimisers for variable in optimiser.variables)]
 
     def arrays(self) -> dict[str, np.ndarray]:
         now = {f"now/{i:04}": np.asarray(v.numpy()) for i, v in enumerate(self._variables())}

@@ -1,11 +1,11 @@
 """What the networks see of a picture, and how far from the expected a place is.
 
 `paper` and `article` see its pixels. `features` sees the map behind block 10 of the frozen backbone, standardised by
-channel with mean and deviation of the good training pictures.
+channel with mean and deviation of the good training pictures, at one or more scales.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -14,9 +14,11 @@ import tensorflow as tf
 from ganomaly.backbone import BACKBONE_BLOCK, BACKBONE_CHANNELS, build_backbone
 from ganomaly.config import Config
 from ganomaly.gan import to_network
+from ganomaly.scales import coarser, side_at, spread
 
 VIEWING_BATCH = 8
 """Pictures in every call of the backbone: its first maps are large."""
+_MAPS_TOGETHER = 64
 _LEAST_DEVIATION = 1e-3
 _LEAST_USUAL = 1e-6
 
@@ -31,12 +33,19 @@ class PixelView:
         """What does not depend on the pictures that were learnt from; views of one network share it."""
         return to_network(pictures)
 
-    def standardise(self, extracted: tf.Tensor) -> tf.Tensor:
-        return extracted
+    def scales(self, extracted: tf.Tensor, places: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """What the networks see at each scale, there is one, and the places that count."""
+        return [(extracted, places)]
 
     def distance(self, seen: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
         """(n, height, width): how far each place is from what was expected there."""
         return tf.reduce_mean(tf.abs(seen - expected), axis=3)
+
+    def at_all_places(
+        self, scale: int, inside: tf.Tensor, latent: tf.Tensor, residual: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Distances at the scale as those of the map."""
+        return latent, residual
 
 
 class FeatureView:
@@ -46,50 +55,80 @@ class FeatureView:
         """`beside` is another one whose backbone it shares: it is large, frozen, and the same for all."""
         self._gray = config.channels == 1
         self._backbone: keras.Model = beside._backbone if beside else build_backbone(config.size, (BACKBONE_BLOCK,))
-        zeros = np.zeros(BACKBONE_CHANNELS, np.float32)
+        zeros, ones = np.zeros(BACKBONE_CHANNELS, np.float32), np.ones(config.scales, np.float32)
         self.variables = {
             "features/mean": tf.Variable(zeros, trainable=False),
             "features/deviation": tf.Variable(zeros + 1, trainable=False),
-            "residual/usual": tf.Variable(np.float32(1), trainable=False),
+            "scales/deviation": tf.Variable(ones, trainable=False),
+            "scales/usual_latent": tf.Variable(ones, trainable=False),
+            "scales/usual_residual": tf.Variable(ones, trainable=False),
         }
+        self._scales = config.scales
         self._extract = tf.function(self.extract, reduce_retracing=True)
-        self._see = tf.function(self.see, reduce_retracing=True)
 
     def extract(self, pictures: tf.Tensor) -> tf.Tensor:
         """What does not depend on the pictures that were learnt from; views of one network share it."""
         pictures = tf.cast(pictures, tf.float32)
         return self._backbone(tf.repeat(pictures, 3, axis=3) if self._gray else pictures, training=False)
 
-    def standardise(self, extracted: tf.Tensor) -> tf.Tensor:
-        return (extracted - self.variables["features/mean"]) / self.variables["features/deviation"]
-
-    def see(self, pictures: tf.Tensor) -> tf.Tensor:
-        return self.standardise(self.extract(pictures))
+    def scales(self, extracted: tf.Tensor, places: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """What the networks see at each scale, and the places that count there, 1 or 0."""
+        seen = (extracted - self.variables["features/mean"]) / self.variables["features/deviation"]
+        by_scale = [coarser(seen, places, scale) for scale in range(self._scales)]
+        deviation = self.variables["scales/deviation"]
+        return [(maps / deviation[scale], inside) for scale, (maps, inside) in enumerate(by_scale)]
 
     def distance(self, seen: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
-        """(n, height, width): mean squared residual, 1 on average over places of good pictures."""
-        return tf.reduce_mean(tf.square(seen - expected), axis=3) / self.variables["residual/usual"]
+        """(n, height, width): mean squared residual."""
+        return tf.reduce_mean(tf.square(seen - expected), axis=3)
 
-    def fit_standard(self, pictures: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
-        """Take mean and deviation from training pictures (n, size, size, channels); returns what is seen of them: all
-        of it, or the places that `inside` (n, side, side) bool says, put together as maps."""
-        raw = only(_in_batches(self._extract, pictures), inside)
-        deviation = np.maximum(raw.std(axis=(0, 1, 2)), _LEAST_DEVIATION)
-        mean = raw.mean(axis=(0, 1, 2))
-        self.variables["features/mean"].assign(mean)
-        self.variables["features/deviation"].assign(deviation)
-        raw -= mean  # in place: of thousands of pictures one such array is enough
-        raw /= deviation
-        return raw
+    def at_all_places(
+        self, scale: int, inside: tf.Tensor, latent: tf.Tensor, residual: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Distances at the scale as those of the map, (n, side, side), 1 on average over places of good pictures."""
+        side = self._backbone.output_shape[1]
+        usual = (self.variables[f"scales/usual_{part}"][scale] for part in ("latent", "residual"))
+        latent, residual = (
+            spread(distance, inside, side, scale) / one for distance, one in zip((latent, residual), usual, strict=True)
+        )
+        return latent, residual
 
-    def see_all(self, pictures: np.ndarray, inside: np.ndarray | None = None) -> np.ndarray:
-        """What is seen of pictures (n, size, size, channels): float32 (n, side, side, 112); see `fit_standard`."""
-        return only(_in_batches(self._see, pictures), inside)
+    def fit_standard(self, pictures: np.ndarray, inside: np.ndarray | None = None) -> list[np.ndarray]:
+        """Take mean and deviation from training pictures (n, size, size, channels); returns what is seen of them, as
+        `see_all` does."""
+        raw = _in_batches(self._extract, pictures)
+        of_good = only(raw, inside)
+        self.variables["features/mean"].assign(of_good.mean(axis=(0, 1, 2)))
+        self.variables["features/deviation"].assign(np.maximum(of_good.std(axis=(0, 1, 2)), _LEAST_DEVIATION))
+        seen = self._at_scales(raw, inside)
+        deviations = [max(float(maps.std()), _LEAST_DEVIATION) for maps in seen]
+        for maps, deviation in zip(seen, deviations, strict=True):
+            maps /= deviation  # in place: of thousands of pictures one such array is enough
+        self.variables["scales/deviation"].assign(deviations)
+        return seen
 
-    def fit_residual(self, residual: np.ndarray) -> None:
-        """Take what is usual from residuals (n, side, side, 112) of good pictures that were not trained on."""
-        usual = np.square(residual, dtype=np.float64).mean()
-        self.variables["residual/usual"].assign(max(usual, _LEAST_USUAL))
+    def see_all(self, pictures: np.ndarray, inside: np.ndarray | None = None) -> list[np.ndarray]:
+        """What is seen of pictures (n, size, size, channels) at each scale: float32 (n, side, side, 112), or of these
+        maps the places that `inside` (n, side, side) bool says, put together as maps; see `only`."""
+        return self._at_scales(_in_batches(self._extract, pictures), inside)
+
+    def fit_usual(self, latents: Sequence[np.ndarray], residuals: Sequence[np.ndarray]) -> None:
+        """Take what is usual from the distances at each scale of good pictures that were not trained on."""
+        for part, distances in (("latent", latents), ("residual", residuals)):
+            usual = [max(float(one.mean(dtype=np.float64)), _LEAST_USUAL) for one in distances]
+            self.variables[f"scales/usual_{part}"].assign(usual)
+
+    def _at_scales(self, raw: np.ndarray, inside: np.ndarray | None) -> list[np.ndarray]:
+        everywhere = np.ones(raw.shape[:3], np.bool_) if inside is None else inside
+        sides = [side_at(raw.shape[1], scale) for scale in range(self._scales)]
+        seen = [np.empty((len(raw), side, side, raw.shape[3]), np.float32) for side in sides]
+        counted = [np.empty((len(raw), side, side), np.bool_) for side in sides]
+        for start in range(0, len(raw), _MAPS_TOGETHER):
+            part = slice(start, start + _MAPS_TOGETHER)
+            by_scale = self.scales(tf.convert_to_tensor(raw[part]), tf.cast(everywhere[part], tf.float32))
+            for scale, (maps, places) in enumerate(by_scale):
+                seen[scale][part], counted[scale][part] = maps, places
+        return [only(*both) for both in zip(seen, [None] * self._scales if inside is None else counted, strict=True)]
 
 
 def _in_batches(see: Callable[[tf.Tensor], tf.Tensor], pictures: np.ndarray) -> np.ndarray:

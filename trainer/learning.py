@@ -57,14 +57,12 @@ def learn(
         return places_inside(len(pictures), look.layout, mask, side, most=most, seed=seed)
 
     # Networks of folds share one memory, so that many cost no more than one, and are all built alike.
-    share = replace(look.config, memory=look.config.memory // len(parts))
-    config = min(
-        (
-            remembering(share, count, inside(part.train, MOST_TO_LEARN))
-            for part, count in zip(parts, counts, strict=True)
-        ),
-        key=lambda config: config.memory,
-    )
+    share = replace(look.config, memory=tuple(max(1, places // len(parts)) for places in look.config.memory))
+    memories = [
+        remembering(share, count, inside(part.train, MOST_TO_LEARN)).memory
+        for part, count in zip(parts, counts, strict=True)
+    ]
+    config = replace(share, memory=tuple(min(places) for places in zip(*memories, strict=True)))
     detectors: list[Detector] = []
     scores: list[Scores] = []
     trainings: list[dict[str, Any]] = []

@@ -23,8 +23,9 @@ KINDS += [("features", 128, 1), ("features", 144, 3)]
 def disturbed(config) -> Detector:
     """A detector whose every weight and moving statistic is away from where it began."""
     rng = np.random.default_rng(5)
+    models = [GANomaly(config, seed=2, scale=scale) for scale in range(config.scales)]
     arrays = {}
-    for name, array in sorted(Detector.from_model(GANomaly(config, seed=2)).weights().items()):
+    for name, array in sorted(Detector.from_models(*models).weights().items()):
         factors = rng.uniform(0.5, 1.5, array.shape).astype(np.float32)
         arrays[name] = array * factors if array.any() else (factors - 1) / 10
     return Detector.from_weights(config, arrays)
@@ -131,7 +132,7 @@ def test_the_score_is_the_distance_of_the_two_latents() -> None:
         residual = np.abs(real - np.asarray(fake)).mean(axis=3)
         for norm, raw in expected.items():
             model.config = replace(config, score_norm=norm)
-            scores = Detector.from_model(model).score(pictures)
+            scores = Detector.from_models(model).score(pictures)
             np.testing.assert_allclose(scores.raw, raw, rtol=1e-3)
             np.testing.assert_array_equal(scores.parts["latent"], scores.raw)
             np.testing.assert_allclose(scores.maps, residual, rtol=1e-3, atol=1e-5)
@@ -169,11 +170,11 @@ def test_scoring_changes_nothing() -> None:
 def test_a_detector_does_not_follow_the_model_that_goes_on_training() -> None:
     model = GANomaly(replace(paper(32, 1), width=8), seed=0)
     pictures = np.random.default_rng(0).integers(0, 256, (8, 32, 32, 1), dtype=np.uint8)
-    detector = Detector.from_model(model)
+    detector = Detector.from_models(model)
     before = detector.score(pictures).raw.tobytes()
     model.train_step(pictures)
     assert detector.score(pictures).raw.tobytes() == before
-    assert Detector.from_model(model).score(pictures).raw.tobytes() != before
+    assert Detector.from_models(model).score(pictures).raw.tobytes() != before
 
 
 def test_no_pictures_have_no_scores_and_wrong_ones_are_refused() -> None:

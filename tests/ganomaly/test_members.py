@@ -82,7 +82,7 @@ def test_only_what_is_inside_the_region_counts_for_any_member() -> None:
 
 
 def test_weights_of_another_number_of_folds_are_refused() -> None:
-    one = Detector.from_model(GANomaly(paper(32, 1)))
+    one = Detector.from_models(GANomaly(paper(32, 1)))
     weights = Detector.joined([one, one]).weights()
     with pytest.raises(ValueError, match="names of the arrays"):
         Detector.from_weights(one.config, weights)

@@ -11,7 +11,7 @@ from ganomaly.gan import GANomaly
 from ganomaly.memory import begin, nearest_squares, principal_directions, spread_out
 from ganomaly.training import train
 
-CONFIG = replace(config_for("features", 128, 1), memory=40)
+CONFIG = replace(config_for("features", 128, 1), memory=(40,))
 
 
 @pytest.fixture
@@ -57,8 +57,9 @@ def test_a_memory_is_at_most_half_of_what_there_is_to_learn_from() -> None:
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (8, 128, 128, 1), dtype=np.uint8)
     detector = train(pictures[:6], pictures[6:], config_for("features", 128, 1), seed=0, epochs=1).detector
-    assert detector.config.memory == 6 * 64 // 2
-    assert detector.weights()["decoder/01"].shape == (192, 112)
+    assert detector.config.memory == (6 * 64 // 2, 6 * 16 // 2, 6 * 4 // 2, 6 // 2)
+    for scale, places in enumerate(detector.config.memory):
+        assert detector.weights()[f"scale-{scale}/decoder/01"].shape == (places, 112)
 
 
 def test_places_that_are_given_back_badly_are_shown_more_often() -> None:
@@ -89,16 +90,16 @@ def test_a_memory_holds_nothing_of_places_that_do_not_count() -> None:
     mask[:32, :64] = True
     pictures[:, ~mask] = 128
     inside = np.broadcast_to(mask.reshape(8, 16, 8, 16).any(axis=(1, 3)), (28, 8, 8))
-    config = config_for("features", 128, 1)
+    config = replace(config_for("features", 128, 1), memory=(6000,))
     trained = train(
         pictures[:20], pictures[20:], config, seed=0, epochs=1, inside=inside[:20], inside_validation=inside[20:]
     )  # fmt: skip
     detector = trained.detector
-    assert detector.config.memory == 20 * 8 // 2
+    assert detector.config.memory == (20 * 8 // 2,)
     detector.look_at(mask)
     by_place = detector.score(pictures[20:]).maps[inside[20:]]
     assert by_place.mean() == pytest.approx(1, rel=1e-3)  # what is usual is that of places that count
-    seen, remembered = detector.view.see_all(pictures[:20]), detector.weights()["decoder/01"]
+    (seen,), remembered = detector.view.see_all(pictures[:20]), detector.weights()["decoder/01"]
     far_in = nearest_squares(remembered, seen[inside[:20]])
     far_out = nearest_squares(remembered, seen[~inside[:20]])
     assert (far_in < far_out).all()

@@ -191,12 +191,15 @@ def test_moving_statistics_follow_a_short_training(architecture: str) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [paper(32, 1), paper(48, 3), article(32, 1), replace(config_for("features", 128, 3), memory=500)],
+    [paper(32, 1), paper(48, 3), article(32, 1), replace(config_for("features", 128, 3), memory=(500, 300, 20))],
     ids=["paper 32", "paper 48", "article", "features"],
 )
 def test_the_least_number_of_weights_is_less_than_all_and_most_of_them(config) -> None:
-    networks = [build_encoder(config, 0, "a"), build_encoder(config, 0, "b"), build_decoder(config, 0, "c")]
-    have = sum(network.count_params() for network in networks)
+    have = sum(
+        build(config, 0, "n", scale).count_params()
+        for build in (build_encoder, build_encoder, build_decoder)
+        for scale in range(config.scales)
+    )
     assert least_weights(config) <= have
     if config.architecture != "article":  # most of which does not follow from its configuration
         assert least_weights(config) > 0.95 * have

@@ -24,8 +24,9 @@ def detectors(architecture: str, size: int, channels: int) -> tuple[Detector, De
     """One network for tiles alone and for pictures of 2 x 3 of them, and five such pictures."""
     config = config_for(architecture, size, channels)
     rng = np.random.default_rng(5)
+    models = [GANomaly(config, seed=2, scale=scale) for scale in range(config.scales)]
     arrays = {}
-    for name, array in sorted(Detector.from_model(GANomaly(config, seed=2)).weights().items()):
+    for name, array in sorted(Detector.from_models(*models).weights().items()):
         factors = rng.uniform(0.5, 1.5, array.shape).astype(np.float32)
         arrays[name] = array * factors if array.any() else (factors - 1) / 10
     of_tile = Detector.from_weights(config, arrays)
