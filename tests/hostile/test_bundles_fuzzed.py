@@ -196,7 +196,7 @@ def test_a_network_that_would_fill_the_memory_is_refused_before_it_is_built(cont
     "memory", [[], [0], [-1], [True], [1.0], [[1]], None, 7, [9] * 9, [2**16 + 1], [2**16] * 4], ids=str
 )
 def test_a_memory_that_cannot_be_is_refused(contents, tmp_path, memory):
-    refuse(contents, tmp_path, features(128, 1).to_dict() | {"memory": memory}, r"network\.json|numbers")
+    refuse(contents, tmp_path, features(128, 1).to_dict() | {"memory": memory}, "is refused")
 
 
 def refuse(contents, tmp_path, network, reason):
