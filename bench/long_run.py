@@ -78,7 +78,7 @@ def processes(home: Path) -> dict[str, list[tuple[int, float, int]]]:
                 parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
                 lines[int(folder.name)] = parent, (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
     for pid in [pid for pid, (_, line) in lines.items() if "worker.broker" in line]:
-        lines |= {server: (pid, "-server") for server in children(pid)}  # it has overwritten its environment
+        lines |= dict.fromkeys(children(pid), (pid, "-server"))  # it has overwritten its environment
     found: dict[str, list[tuple[int, float, int]]] = {}
     for pid, (parent, line) in lines.items():
         if "worker_main" in line:
