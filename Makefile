@@ -35,8 +35,9 @@ demo: $(READY) ## the whole main job on pictures that it draws, in a folder of i
 test: $(READY) check ## every test (those on real image sets need ODDLOT_DATA)
 	$(BIN)/python -m pytest
 
-faults: $(READY) ## kills, freezes and cuts, many times over (docs/reliability.md); takes long
+faults: $(READY) ## kills, freezes, cuts and hostile input, many times over (docs/reliability.md); takes long
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
+	ODDLOT_FUZZ=long $(BIN)/python -m pytest tests/hostile tests/worker
 
 quick: $(READY) ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow and not faults" --ignore tests/faults

@@ -17,7 +17,16 @@ from sqlalchemy import update
 from db import fits, jobs
 from db.engine import now, writing
 from db.schema import batch, fit
-from oddlot.queue import FIT_QUEUE, INSPECT_QUEUE, celery_settings, ready_keys, redis_url
+from oddlot import messages
+from oddlot.queue import (
+    BATCH_TIME_LIMIT,
+    FIT_QUEUE,
+    INSPECT_QUEUE,
+    INSPECT_TASK,
+    celery_settings,
+    ready_keys,
+    redis_url,
+)
 from oddlot.settings import load_settings
 from oddlot.words import JobState
 from worker import broker, inspection, publishing, submission
@@ -150,6 +159,16 @@ def test_urgent_jobs_overtake_a_night_that_is_in_the_queue_already(engine, setti
             message.ack()
     expected = [(job.id, number) for job in (urgent, usual, night) for number in range(1, 21)]
     assert order == expected
+
+
+def test_what_a_process_publishes_that_has_loaded_the_tasks_passes_the_gate_of_the_workers(engine, app, server, job):
+    app.task(name=INSPECT_TASK)(lambda *_: None)
+    assert app.tasks[INSPECT_TASK].time_limit == BATCH_TIME_LIMIT
+    publishing.publish_due(engine, app)
+    with app.connection_for_read() as connection, connection.SimpleQueue(INSPECT_QUEUE) as queue:
+        message = queue.get(timeout=10)
+        message.ack()
+    assert messages.is_ours(message), message.headers
 
 
 def test_without_a_queue_a_job_is_safe_and_goes_on_when_there_is_one(engine, settings, app, server, job, tmp_path):
