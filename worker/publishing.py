@@ -72,8 +72,8 @@ def _taken_back_on_error(
 
 
 def _send(app: "Celery", producer: Any, task: str, args: tuple[int, ...], queue: str, priority: int) -> None:
-    # Limits are the worker's: where this process has loaded the tasks, Celery would write ours into the message, and the
-    # gate drops what gives orders.
+    # Limits are the worker's own. A process that has loaded the tasks would write them into the message, and the gate
+    # drops what gives orders.
     app.send_task(
         task, args=args, queue=queue, priority=priority, producer=producer, ignore_result=True, time_limit=None,
         soft_time_limit=None,
