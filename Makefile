@@ -38,7 +38,7 @@ test: $(READY) check ## every test (those on real image sets need ODDLOT_DATA)
 
 faults: $(READY) ## kills, freezes, cuts and hostile input, many times over (docs/reliability.md); takes long
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
-	ODDLOT_FUZZ=long $(BIN)/python -m pytest tests/hostile tests/worker
+	ODDLOT_FUZZ=long $(BIN)/python -m pytest tests/hostile tests/worker --timeout 1800
 
 quick: $(READY) ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow and not faults" --ignore tests/faults
