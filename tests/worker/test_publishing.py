@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -125,9 +126,16 @@ def test_what_was_told_tomorrow_is_told_again_where_the_queue_lost_it(engine, se
 @pytest.mark.parametrize("chunk", [1000, 3])
 def test_publishing_what_was_lost_comes_to_an_end(engine, settings, app, server, model, lot, chunk, monkeypatch):
     """Also where telling takes longer than it takes to count as lost: what it told itself it does not tell again."""
+    real = publishing._send
+
+    def slowly(*args):
+        time.sleep(0.05)
+        real(*args)
+
     monkeypatch.setattr(publishing, "PUBLISH_CHUNK", chunk)
+    monkeypatch.setattr(publishing, "_send", slowly)
     many(engine, settings, lot)
-    assert publishing.publish_due(engine, app, lost_after=0.0) == 20
+    assert publishing.publish_due(engine, app, lost_after=0.5) == 20
     assert len(in_queue(server)) == 20
 
 
@@ -162,7 +170,9 @@ def test_urgent_jobs_overtake_a_night_that_is_in_the_queue_already(engine, setti
 
 
 def test_what_a_process_publishes_that_has_loaded_the_tasks_passes_the_gate_of_the_workers(engine, app, server, job):
-    app.task(name=INSPECT_TASK)(lambda *_: None)
+    @app.task(name=INSPECT_TASK, shared=False)
+    def loaded(*_): ...
+
     assert app.tasks[INSPECT_TASK].time_limit == BATCH_TIME_LIMIT
     publishing.publish_due(engine, app)
     with app.connection_for_read() as connection, connection.SimpleQueue(INSPECT_QUEUE) as queue:
