@@ -32,11 +32,13 @@ $(READY): requirements/develop.txt pyproject.toml
 demo: $(READY) ## the whole main job on pictures that it draws, in a folder of its own
 	$(BIN)/oddlot demo
 
+# Two at a time and no more: a test often starts workers of its own, each with a model in its memory.
 test: $(READY) check ## every test (those on real image sets need ODDLOT_DATA)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-faults: $(READY) ## kills, freezes and cuts, many times over (docs/reliability.md); takes long
+faults: $(READY) ## kills, freezes, cuts and hostile input, many times over (docs/reliability.md); takes long
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
+	ODDLOT_FUZZ=long $(BIN)/python -m pytest tests/hostile tests/worker --timeout 1800
 
 quick: $(READY) ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow and not faults" --ignore tests/faults

@@ -113,7 +113,7 @@ class _SomebodyWorks:
         self._looked = -math.inf
 
     def check(self) -> None:
-        """Raises OddlotError where our own worker has ended by itself."""
+        """Raises OddlotError where our own worker ends before it has begun, by an error of its own."""
         if self._own is not None:
             self._own.keep()
         elif time.monotonic() - self._looked > LOOK_SECONDS:

@@ -23,7 +23,9 @@ LOG_TAIL = 3
 """Lines of a worker's log that are shown when it dies."""
 
 YOUNG = 5.0
-"""Seconds in which a worker that ends has not even begun: it would only end again."""
+"""Seconds in which a worker that ends has not even begun: the next one may end as fast."""
+LONGEST_PAUSE = 30.0
+"""Seconds between two starts at most, however often a worker ended young."""
 
 Concurrency = Annotated[int | None, typer.Option(min=1, max=1024, help="Worker processes; left out: one a core.")]
 
@@ -37,7 +39,7 @@ def worker(
     concurrency: Concurrency = None,
     fits: Annotated[bool, typer.Option("--fits", help="Work on queued fits instead of inspections.")] = False,
 ) -> None:
-    """A Celery worker in the foreground, started again where it is killed, by its watchdog or by anybody.
+    """A Celery worker in the foreground, started again where it ends: killed by its watchdog, or by anybody.
 
     `celery -A worker.app worker` is the same worker without that: whoever starts it must start it again.
     """
@@ -89,6 +91,8 @@ class WorkerProcess:
         if not foreground:
             self._log = settings.home / "logs" / f"{app.partition('.')[0]}.log"
             self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._pause = 0.0
+        self._start_at: float | None = None
         self._started = 0.0
         self._process = self._start()
 
@@ -105,22 +109,36 @@ class WorkerProcess:
             )  # fmt: skip
 
     def keep(self, *, always: bool = False) -> None:
-        """Start the worker again where it was killed; with `always`, however it ended.
+        """Start the worker again where it ended. Celery ends with 0 also where it gives up, for one because a child was
+        killed as soon as it was made.
 
-        Raises OddlotError where it ended by itself, or was killed in its first seconds.
+        One that ended young is started after a pause, which grows as long as its successors end young as well: whatever
+        ends them may pass, a machine short of memory for one, and the night must go on then.
+
+        Raises OddlotError, unless `always`, where it ended young with an error of its own: a wrong setting stays wrong.
         """
         status = self._process.poll()
-        young = time.monotonic() - self._started < YOUNG
-        if status is None or (always and young):
+        if status is None:
             return
-        if not always and (status >= 0 or young):
-            raise OddlotError(f"the worker ended with status {status}{_where(self._log)}")
-        note(f"{self._app} ended with status {status} and is started again{_where(self._log)}")
-        self._kill_group()  # a child that hangs does not end with its parent
-        self._process = self._start()
+        clock = time.monotonic()
+        if self._start_at is None:
+            young = clock - self._started < YOUNG
+            if status > 0 and young and not always:
+                raise OddlotError(f"the worker ended with status {status}{_where(self._log)}")
+            self._pause = min(max(1.0, 2 * self._pause), LONGEST_PAUSE) if young else 0.0
+            self._start_at = clock + self._pause
+            when = f" in {self._pause:.0f} s, because it ended so early" if young else ""
+            note(f"{self._app} ended with status {status} and is started again{when}{_where(self._log)}")
+            self._kill_group()  # a child that hangs does not end with its parent
+        if clock >= self._start_at:
+            self._start_at = None
+            self._process = self._start()
 
     def wait(self, seconds: float) -> None:
-        """Return when the worker ends, or after so many seconds."""
+        """Return when the worker ends, or after so many seconds; where none runs, after these."""
+        if self._process.poll() is not None:
+            time.sleep(seconds)
+            return
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
 

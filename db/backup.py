@@ -26,6 +26,8 @@ def backup(url: str, target: Path, *, force: bool = False) -> None:
 
     The file appears whole or not at all. Raises DatabaseError.
     """
+    if target.exists() and not target.is_file():
+        raise DatabaseError(f"{target} is not a file: name a file to write")
     if target.exists() and not force:
         raise DatabaseError(f"{target} exists: choose another name, or --force to replace it")
     engine = open_database(url)

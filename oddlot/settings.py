@@ -49,6 +49,9 @@ class Settings:
     """A file younger than this is looked at twice when a folder is listed: is it still being written?"""
     picture_seconds: float = 300.0
     """How long the reading of one picture may take; then its process is ended, and the picture tried alone."""
+    child_megabytes: int = 0
+    """A worker process that ever had more memory than that is replaced after its batch; 0 means never. Not less than a
+    model takes, or each batch would load it anew."""
     max_pixels: int = 200_000_000
     """Pictures with more pixels, by their header, are refused unread (decompression bombs)."""
     max_file_bytes: int = 1_000_000_000
@@ -128,8 +131,8 @@ def _check(settings: Settings) -> None:
     bounds = {
         "batch_size": (1, 10_000), "concurrency": (0, 1024), "lease_seconds": (1, 86_400),
         "sweep_seconds": (0.1, 3_600), "stall_seconds": (1, 86_400), "max_attempts": (1, 100),
-        "settle_seconds": (0, 3_600), "picture_seconds": (1, 3_600), "max_pixels": (1, 10**12),
-        "max_file_bytes": (1, 10**12),
+        "settle_seconds": (0, 3_600), "picture_seconds": (1, 3_600), "child_megabytes": (0, 10**6),
+        "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12),
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)

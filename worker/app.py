@@ -20,6 +20,7 @@ def _configuration() -> dict[str, Any]:
         **celery_settings(settings),
         "task_default_queue": INSPECT_QUEUE,
         "worker_concurrency": settings.concurrency or available_cores(),
+        "worker_max_memory_per_child": settings.child_megabytes * 1024 or None,
     }
 
 

@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -117,6 +118,7 @@ def _give_back(engine: Engine, settings: Settings, claim: batches.Claim, error: 
     A database that does not answer is no picture's doing for sure: then the attempt does not count. Where memory ran
     out, the same batch would need as much again: it is halved at once.
     """
+    traceback.clear_frames(error.__traceback__)  # they hold the picture for which memory ran out
     log.error("batch given back", job=claim.job_id, batch=claim.number, exc_info=error)
     reason = scoring_process.one_line(error)
     try:

@@ -72,7 +72,12 @@ def _taken_back_on_error(
 
 
 def _send(app: "Celery", producer: Any, task: str, args: tuple[int, ...], queue: str, priority: int) -> None:
-    app.send_task(task, args=args, queue=queue, priority=priority, producer=producer, ignore_result=True)
+    # Limits are the worker's own. A process that has loaded the tasks would write them into the message, and the gate
+    # drops what gives orders.
+    app.send_task(
+        task, args=args, queue=queue, priority=priority, producer=producer, ignore_result=True, time_limit=None,
+        soft_time_limit=None,
+    )  # fmt: skip
 
 
 def queue_depth(settings: Settings, queue: str = INSPECT_QUEUE) -> int:

@@ -100,6 +100,11 @@ def test_a_backup_replaces_no_file_unasked(home, tmp_path):
     assert [row["model"] for row in home.json("models")] == ["flange"]
 
 
+@pytest.mark.parametrize("target", ["", "/", ".."])
+def test_a_backup_never_takes_the_place_of_a_folder(home, target):
+    assert "is not a file" in home.run("db", "backup", target, "--force", status=1)
+
+
 def test_what_is_no_backup_restores_nothing(home, drawn, tmp_path):
     home.json("submit", "flange", drawn / "tonight")
     (tmp_path / "other").write_bytes(b"this is no database, but it is long enough to be read as one" * 20)

@@ -1,4 +1,4 @@
-"""A worker that looks alive and takes nothing is replaced by a new one, and a person can read that it was."""
+"""A worker that looks alive and takes nothing, or ends, is replaced by a new one, and a person can read that it was."""
 
 import os
 import signal
@@ -102,3 +102,31 @@ def test_a_worker_of_celery_itself_is_ended_so_that_whoever_started_it_notices(i
         worker.kill()
         worker.wait()
     eventually(lambda: impatient.processes() == [], "something was left")
+
+
+def parents(worker) -> set[int]:
+    return {pid for pid in children(worker.pid) if b"worker_main" in cmdline(pid)}
+
+
+def test_a_worker_that_is_killed_whenever_it_starts_comes_back_each_time_later(oddlot, drawn):
+    worker = oddlot.start("worker", "--concurrency", "1")
+    try:
+        killed: set[int] = set()
+        for _ in range(3):
+            (parent,) = eventually(lambda: parents(worker) - killed, "no worker is there")
+            os.kill(parent, signal.SIGKILL)
+            killed.add(parent)
+        assert oddlot.json("submit", "flange", drawn / "tonight", "--wait")["state"] == "done"
+    finally:
+        worker.terminate()
+        _, log = worker.communicate(timeout=60)
+    assert worker.returncode == 0, log
+    told = [line for line in log.splitlines() if "is started again" in line]
+    assert ["in 1 s" in told[0], "in 2 s" in told[1], "in 4 s" in told[2]] == [True] * 3, told
+    eventually(lambda: oddlot.processes() == [], "something was left")
+
+
+def test_a_worker_that_ends_at_once_by_an_error_of_its_own_ends_the_command(oddlot):
+    oddlot.environ["CELERY_LOADER"] = "no.such.thing"
+    assert "the worker ended with status 1" in oddlot.run("worker", "--concurrency", "1", status=1)
+    assert oddlot.processes() == []

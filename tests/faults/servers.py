@@ -1,7 +1,5 @@
 """A queue and a database of a plant's own, which can be killed."""
 
-import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -9,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import psycopg
-from machine import alive, processes
+from machine import alive, kill, processes
 from polling import eventually
 from postgres import postgres_folder, start_postgres
 
@@ -61,15 +59,15 @@ class Postgres:
     def kill(self) -> None:
         """The postmaster and all of its children, at once."""
         master = self.server.get_pid()
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(master, signal.SIGSTOP)  # it must not clean up after its children
-            for process in processes():
-                if process.parent == master:
-                    os.kill(process.pid, signal.SIGKILL)
-            os.kill(master, signal.SIGKILL)
-        eventually(lambda: not alive(master), "the postmaster outlived its kill")
-        # Where nobody reaps it, the package takes what is left of it for a server that runs.
-        (self.folder / "data" / "postmaster.pid").unlink(missing_ok=True)
+        kill(master, signal.SIGSTOP)  # it must not clean up after its children
+        family = [master, *(process.pid for process in processes() if process.parent == master)]
+        for pid in reversed(family):
+            kill(pid)
+        eventually(lambda: not any(alive(pid) for pid in family), "a process of the server outlived its kill")
+        # Process 1 may take its time to bury a dead postmaster, or never do it; until then the next one takes it for a
+        # living one.
+        for lock in ("postmaster.pid", ".s.PGSQL.5432.lock"):
+            (self.folder / "data" / lock).unlink(missing_ok=True)
 
     def start(self) -> None:
         self.server.ensure_postgres_running()

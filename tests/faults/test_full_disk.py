@@ -6,9 +6,11 @@ import time
 
 import pytest
 from machine import limit
+from sqlalchemy import select
 
 from db import models
-from db.results import ResultFilter, iter_results
+from db.engine import reading
+from db.schema import result
 from oddlot.errors import NotFoundError
 from pictures.drawing import draw_set
 
@@ -22,7 +24,9 @@ def fill_the_disk(plant, room):
 
 
 def maps_of(plant, job_id):
-    return [row["map_uri"] for row in iter_results(plant.engine, ResultFilter(job_id=job_id)) if row["flagged"]]
+    with reading(plant.engine) as connection:
+        flagged = select(result.c.map_uri).where(result.c.job_id == job_id, result.c.flagged)
+        return connection.execute(flagged).scalars().all()
 
 
 def test_maps_that_cannot_be_written_cost_no_result(postgresql_plant):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -17,7 +18,16 @@ from sqlalchemy import update
 from db import fits, jobs
 from db.engine import now, writing
 from db.schema import batch, fit
-from oddlot.queue import FIT_QUEUE, INSPECT_QUEUE, celery_settings, ready_keys, redis_url
+from oddlot import messages
+from oddlot.queue import (
+    BATCH_TIME_LIMIT,
+    FIT_QUEUE,
+    INSPECT_QUEUE,
+    INSPECT_TASK,
+    celery_settings,
+    ready_keys,
+    redis_url,
+)
 from oddlot.settings import load_settings
 from oddlot.words import JobState
 from worker import broker, inspection, publishing, submission
@@ -116,9 +126,16 @@ def test_what_was_told_tomorrow_is_told_again_where_the_queue_lost_it(engine, se
 @pytest.mark.parametrize("chunk", [1000, 3])
 def test_publishing_what_was_lost_comes_to_an_end(engine, settings, app, server, model, lot, chunk, monkeypatch):
     """Also where telling takes longer than it takes to count as lost: what it told itself it does not tell again."""
+    real = publishing._send
+
+    def slowly(*args):
+        time.sleep(0.05)
+        real(*args)
+
     monkeypatch.setattr(publishing, "PUBLISH_CHUNK", chunk)
+    monkeypatch.setattr(publishing, "_send", slowly)
     many(engine, settings, lot)
-    assert publishing.publish_due(engine, app, lost_after=0.0) == 20
+    assert publishing.publish_due(engine, app, lost_after=0.5) == 20
     assert len(in_queue(server)) == 20
 
 
@@ -150,6 +167,18 @@ def test_urgent_jobs_overtake_a_night_that_is_in_the_queue_already(engine, setti
             message.ack()
     expected = [(job.id, number) for job in (urgent, usual, night) for number in range(1, 21)]
     assert order == expected
+
+
+def test_what_a_process_publishes_that_has_loaded_the_tasks_passes_the_gate_of_the_workers(engine, app, server, job):
+    @app.task(name=INSPECT_TASK, shared=False)
+    def loaded(*_): ...
+
+    assert app.tasks[INSPECT_TASK].time_limit == BATCH_TIME_LIMIT
+    publishing.publish_due(engine, app)
+    with app.connection_for_read() as connection, connection.SimpleQueue(INSPECT_QUEUE) as queue:
+        message = queue.get(timeout=10)
+        message.ack()
+    assert messages.is_ours(message), message.headers
 
 
 def test_without_a_queue_a_job_is_safe_and_goes_on_when_there_is_one(engine, settings, app, server, job, tmp_path):
