@@ -118,8 +118,8 @@ def resume_schedule(engine: Engine, name: str) -> ScheduleRow:
 
 
 def latest_run(engine: Engine, schedule_id: int) -> RunRow | None:
-    """The run of the latest due time."""
-    query = _RUNS.where(schedule_run.c.schedule_id == schedule_id).order_by(schedule_run.c.due_at.desc()).limit(1)
+    """The run that was started last, for whatever due time."""
+    query = _RUNS.where(schedule_run.c.schedule_id == schedule_id).order_by(schedule_run.c.id.desc()).limit(1)
     with reading(engine) as connection:
         row = connection.execute(query).mappings().one_or_none()
     return None if row is None else RunRow(**row)

@@ -25,7 +25,12 @@ def _configuration() -> dict[str, Any]:
         "task_queues": [Queue(name, Exchange(name), name) for name in (INSPECT_QUEUE, TICK_QUEUE)],
         "beat_scheduler": "worker.beat:Scheduler",
         "beat_schedule": {
-            "tick": {"task": TICK_TASK, "schedule": TICK_SECONDS, "options": {"queue": TICK_QUEUE, "priority": 0}}
+            "tick": {
+                "task": TICK_TASK,
+                "schedule": TICK_SECONDS,
+                # The limit stands at the task; in a message the gate would take it for somebody's order.
+                "options": {"queue": TICK_QUEUE, "priority": 0, "time_limit": None},
+            }
         },
         "worker_concurrency": settings.concurrency or available_cores(),
     }
