@@ -1,6 +1,9 @@
 """Due once on every day, in any time zone, whatever its clocks do."""
 
 import datetime as dt
+import os
+import subprocess
+import sys
 from functools import cache
 from zoneinfo import ZoneInfo
 
@@ -104,6 +107,14 @@ def test_nothing_is_due_before_the_schedule_was_there(times, since, later):
 def test_on_days_when_the_clocks_change(zone, at, day, due):
     times = DueTimes.parse(at, zone)
     assert times.on(dt.date.fromisoformat(day)) == dt.datetime.fromisoformat(due).replace(tzinfo=dt.UTC)
+
+
+def test_zones_are_known_where_the_machine_has_none_and_no_internet():
+    program = "from worker.due_times import DueTimes; print(DueTimes.parse('02:00', 'Europe/Berlin').zone)"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONTZPATH": ""}, capture_output=True, text=True
+    )
+    assert ran.stdout == "Europe/Berlin\n", ran.stderr
 
 
 @pytest.mark.parametrize("at", ["", "24:00", "2", "02:60", "02:00:00", " 02:00", "-2:00", "٠٢:٠٠", "02:00\n"])
