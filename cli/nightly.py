@@ -18,7 +18,8 @@ from oddlot.words import FINISHED_JOB_STATES
 if TYPE_CHECKING:
     from db.schedules import RunRow, ScheduleRow
 
-COLUMNS = ["schedule", "model", "folder", "at", "zone", "line", "state", "next_due", "last_due", "job", "result"]
+COLUMNS = ["schedule", "model", "folder", "at", "zone", "line", "keep_days", "state", "next_due", "last_due", "job",
+           "result"]  # fmt: skip
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PATIENCE = dt.timedelta(seconds=4 * TICK_SECONDS)
@@ -184,7 +185,7 @@ def record(session: Session, row: "ScheduleRow") -> dict[str, Any]:
     from worker import nightly as rooms
 
     run = schedules.latest_run(session.engine, row.id)
-    error = None if run is None else run.error
+    error = run.error if run is not None and run.failed else None
     following: dt.datetime | None = None
     overdue: dt.datetime | None = None
     try:
@@ -209,7 +210,7 @@ def record(session: Session, row: "ScheduleRow") -> dict[str, Any]:
 
 
 def _result(run: "RunRow") -> str:
-    if run.error is not None:
+    if run.failed:
         return "failed"
     return "starting" if run.job_state is None else str(run.job_state)
 

@@ -47,6 +47,11 @@ class RunRow:
     error: str | None
     missed: int
 
+    @property
+    def failed(self) -> bool:
+        """It has no listed job; one whose listing failed may have been listed by `oddlot retry` since."""
+        return self.error is not None and self.job_state in (None, JobState.LISTING)
+
 
 _RUNS = select(schedule_run, job.c.state.label("job_state")).outerjoin(job, job.c.id == schedule_run.c.job_id)
 # Until its folder is listed, a job is the business of whoever lists it: no worker takes it up.

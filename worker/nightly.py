@@ -66,7 +66,7 @@ def run_now(
     Raises OddlotError where it cannot be started, StateError where somebody else is starting the failed one just now.
     """
     last = schedules.latest_run(engine, schedule.id)
-    if last is not None and last.error is not None:
+    if last is not None and last.failed:
         if not schedules.take_over_run(engine, last, identity(), dead=True):
             raise StateError(f"the failed run of {schedule.name} is being started just now: see `oddlot nightly list`")
         return _start(engine, settings, schedule, last, on_listed), last.due_at

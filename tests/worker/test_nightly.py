@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import os
+import shutil
 
 import pytest
 from shop import child, eventually, register
@@ -14,7 +15,7 @@ from db.schema import job, schedule, schedule_run
 from oddlot.errors import OddlotError, StateError
 from oddlot.settings import load_settings
 from oddlot.words import JobState
-from worker import nightly
+from worker import nightly, submission
 
 SINCE = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)
 """When the schedules of these tests were created: their first due time is that of the 6th."""
@@ -194,6 +195,30 @@ def test_a_folder_that_is_not_there_fails_its_run_alone_and_run_now_tries_it_aga
     assert (mended.id, mended.job_id, mended.error) == (failed.id, started.id, None)
     tick(DUE + 2 * HOUR)
     assert count_jobs(engine) == 2
+
+
+def test_a_folder_that_goes_away_while_it_is_listed_is_a_failure_until_the_job_is_retried(
+    engine, settings, add, tick, days, monkeypatch
+):
+    made = add()
+    folder = days / "2026-01-05"
+    create = jobs.create_job
+
+    def vanishing(*arguments, **values):
+        shutil.move(folder, days / "away")
+        return create(*arguments, **values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs, "create_job", vanishing)
+        tick(DUE)
+    tick(DUE + HOUR)
+    failed = schedules.latest_run(engine, made.id)
+    assert failed.failed
+    assert (failed.job_state, count_jobs(engine)) == (JobState.LISTING, 1)
+    assert f"`oddlot retry {failed.job_id}` begins it again" in failed.error
+    shutil.move(days / "away", folder)
+    submission.retry(engine, settings, failed.job_id)
+    assert not schedules.latest_run(engine, made.id).failed
 
 
 def test_a_failed_run_that_fails_again_says_so_and_stays_failed(engine, settings, add, tick):
