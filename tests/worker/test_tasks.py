@@ -6,9 +6,10 @@ import pytest
 from shop import register
 from sqlalchemy import update
 
-from db import jobs, schedules
+from db import jobs, liveness, schedules
 from db.engine import writing
 from db.schema import schedule
+from oddlot.processes import identity
 from worker import scoring_process, tasks
 
 HUGE = 2**63
@@ -70,12 +71,12 @@ def test_a_tick_takes_nothing(home, args, kwargs):
     assert not home.exists()
 
 
-def test_a_tick_starts_what_is_due_by_the_clock_of_the_database(home, tmp_path):
+def test_a_tick_starts_what_is_due_by_the_clock_of_the_database(home, lot):
     engine = scoring_process.engine()
     twelve_hours_ago = datetime.now(UTC) - timedelta(hours=12)
     register(engine, "0" * 64)
     schedules.add_schedule(
-        engine, name="line3", model_name="flange", folder=str(tmp_path), line=None, at=f"{twelve_hours_ago:%H:%M}",
+        engine, name="line3", model_name="flange", folder=str(lot), line=None, at=f"{twelve_hours_ago:%H:%M}",
         time_zone="UTC", only_new=False, keep_days=None,
     )  # fmt: skip
     assert tasks.tick.apply().state == "SUCCESS"
@@ -84,7 +85,9 @@ def test_a_tick_starts_what_is_due_by_the_clock_of_the_database(home, tmp_path):
         connection.execute(update(schedule).values(active_since=datetime.now(UTC) - timedelta(days=2)))
     for _ in range(2):
         assert tasks.tick.apply().state == "SUCCESS"
-    assert [job.source for job in jobs.list_jobs(engine, limit=10)] == [str(tmp_path)]
+    assert [job.source for job in jobs.list_jobs(engine, limit=10)] == [str(lot)]
+    # Heard of while it listed: the watchdog would take a child that lists for long for one that hangs.
+    assert [name for name, _ in liveness.children_seen(engine)] == [identity()]
 
 
 def test_a_tick_without_its_database_is_said_and_comes_again(home, logs):
