@@ -115,7 +115,7 @@ def measure(folder: Path, seed: int, size: int, change: dict[str, Any]) -> np.nd
     scored = detector.score(test)
     scores = scored.parts
     rate = len(test) / (time.monotonic() - began)
-    learnt, seen = detector.view.see_all(pictures[parts.train])[0], detector.view.see_all(test)[0]
+    learnt, seen = detector.view.see_all(pictures[parts.train])[0].maps, detector.view.see_all(test)[0].maps
     by_score = [roc_auc_score(odd, scores[part]) for part in ("latent", "contextual", "residual")]
     references = [roc_auc_score(odd, distance(learnt, seen, seed)) for distance in (to_bank, to_gaussian)]
     made = on_synthetic(detector, pictures[parts.calibration], seed)

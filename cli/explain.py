@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.items import ItemNumber, item_id
 from cli.output import note, print_json, printable, say
 from cli.session import open_session
-from oddlot.errors import NotFoundError, OddlotError
+from oddlot.errors import OddlotError
 from oddlot.words import ItemState
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def explain(
-    item: Annotated[
-        str, typer.Argument(metavar="ITEM", help="Number of the item, as `oddlot flagged` and `results` show it.")
-    ],
+    item: ItemNumber,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="PNG to write; left out: explain-ITEM.png here, and none with --json."),
@@ -38,12 +37,11 @@ def explain(
     blue is below the threshold, yellow to red above it. Coordinates are pixels of the upright picture.
     """
     from db.items import get_item
+    from db.verdicts import verdicts_of
 
     session = open_session()
-    if not (item.isdecimal() and int(item) < 2**63):
-        raise NotFoundError(f"{item!r} is not an item: give its number, which `oddlot flagged` and `results` show")
-    detail = get_item(session.engine, int(item))
-    record = _record(detail)
+    detail = get_item(session.engine, item_id(item))
+    record = _record(detail) | {"verdicts": [asdict(row) for row in verdicts_of(session.engine, detail.item_id)]}
     if detail.state != ItemState.SCORED:
         from worker.explaining import why_not_scored
 
@@ -53,6 +51,7 @@ def explain(
         else:
             _say_head(record)
             say(printable(record["why"]))
+            _say_verdicts(record)
         return
     from worker import explaining
 
@@ -143,12 +142,20 @@ def _say_scored(record: dict[str, Any]) -> None:
             f"the nearest: {', '.join(nearest)}")  # fmt: skip
     if (peak := record["peak"]) is not None:
         _say_peak(record, peak)
+    _say_verdicts(record)
     say("parts: " + ", ".join(f"{name} {value:.6g}" for name, value in record["parts"].items()))
     for text in [record["note"], *record["notes"]]:
         if text:
             note(f"note: {printable(text)}")
     if record["overlay"] is not None:
         say(f"drawn: {printable(record['overlay'])}")
+
+
+def _say_verdicts(record: dict[str, Any]) -> None:
+    for row in record["verdicts"]:
+        about = "".join(f", {printable(text)}" for text in (row["kind"], row["note"]) if text)
+        say(f"verdict of {row['at']:%Y-%m-%d %H:%M} UTC, by {printable(row['reviewer'] or 'nobody')}: "
+            f"{row['verdict']!s}{about}")  # fmt: skip
 
 
 def _say_peak(record: dict[str, Any], peak: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import oddlot
-from cli import database, demo, doctor, explain, fit, inspect, jobs, models, nightly, results, services
+from cli import database, demo, doctor, explain, fit, inspect, items, jobs, models, nightly, results, services
 from cli.output import printable
 from oddlot.errors import OddlotError
 
@@ -43,6 +43,7 @@ jobs.register(app)
 results.register(app)
 explain.register(app)
 nightly.register(app)
+items.register(app)
 services.register(app)
 doctor.register(app)
 database.register(app)

@@ -29,7 +29,7 @@ class Scores:
     """Of n pictures: `raw` float64 (n,), the raw score; `parts` float64 (n,) each, what it may be: `latent`, the
     paper's score, and mean and maximum over places of the difference between picture and reconstruction, `contextual`
     and `residual`; `maps` float32 (n, height, width), that difference by place, or None: for every pixel in 0..2, or
-    with `features` for every 16 x 16 pixels, 1 on average over good pictures; 0 at places outside of the region.
+    with `features` for every 16 x 16 pixels, about 1 on average over good pictures; 0 at places outside of the region.
 
     Of a picture in tiles, `latent` is the largest of its tiles, `contextual` their mean, and the map theirs joined."""
 
@@ -85,7 +85,8 @@ class Detector:
     def from_weights(cls, config: Config, weights: Mapping[str, np.ndarray]) -> "Detector":
         """Raises ValueError where the arrays are not those of the network: names, shapes, finite float32."""
         # Before any memory is taken for them.
-        if sum(array.size for array in weights.values()) < config.folds * least_weights(config):
+        numbers = sum(array.size for name, array in weights.items() if name != PLACES)
+        if numbers < config.folds * least_weights(config):
             raise ValueError("it holds fewer numbers than such a network has")
         detector = cls(config)
         weights = dict(weights)

@@ -40,7 +40,7 @@ class Member:
     def variables(self) -> list[tuple[str, tf.Variable]]:
         """All weights and moving statistics, by a name that says where they belong."""
         named = [
-            (f"scale-{scale}/{part}/{number:02}" if len(self._networks) > 1 else f"{part}/{number:02}", variable)
+            (f"scale-{scale}/{part}/{number:02}" if self._config.memory else f"{part}/{number:02}", variable)
             for scale, networks in enumerate(self._networks)
             for part, network in networks.items()
             for number, variable in enumerate(network.variables)
@@ -51,14 +51,12 @@ class Member:
         """How far what the view extracted of n pictures is from what was expected: the latents' distance, (n,) or with
         `features` (n, side, side), and that of picture and reconstruction, (n, side, side).
 
-        `places` (n, side, side) is 1 where a place counts, else 0. With several scales both are the mean over these.
+        `places` (n, side, side) is 1 where a place counts, else 0. With `features` both are means over the scales.
         """
         by_scale = [
-            self.view.at_all_places(scale, inside, *self._at_scale(scale, real))
-            for scale, (real, inside) in enumerate(self.view.scales(extracted, places))
+            self.view.at_all_places(scale, share, *self._at_scale(scale, real))
+            for scale, (real, share) in enumerate(self.view.scales(extracted, places))
         ]
-        if len(by_scale) == 1:
-            return by_scale[0]
         latent, residual = (tf.reduce_mean(tf.stack(parts), axis=0) for parts in zip(*by_scale, strict=True))
         return latent, residual
 

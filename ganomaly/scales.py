@@ -2,53 +2,60 @@
 
 A defect may be as small as one place of the map or as large as half of the picture, and nobody knows beforehand. So a
 map is looked at in octaves, as in a Gaussian pyramid (Burt, Adelson: The Laplacian Pyramid as a Compact Image Code,
-1983): scale s has the means over windows of 2^s x 2^s places. All functions take and give tensors, and treat each map
-of a batch by itself.
+1983): scale s has the means over windows of 2^s x 2^s places. All functions treat each map of a batch by itself.
 """
 
-import numpy as np
 import tensorflow as tf
 
 
 def side_at(side: int, scale: int) -> int:
-    """Places a side at that scale of a map that has `side` at scale 0."""
+    """Windows a side at that scale of a map that has `side` places at scale 0."""
     return -(-side // 2**scale)
 
 
-def count_inside(inside: np.ndarray, scale: int) -> int:
-    """Windows that hold a place that counts, of places (n, side, side) bool."""
-    counted = tf.cast(inside[..., np.newaxis], tf.float32)
-    return int(np.count_nonzero(_means(counted, scale))) if scale else int(inside.sum())
-
-
 def coarser(maps: tf.Tensor, inside: tf.Tensor, scale: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Means over the windows of maps (n, side, side, channels), and which of them hold a place that counts.
+    """Means over the windows of maps (n, side, side, channels), and the share of each window that they are means of.
 
-    `inside` (n, side, side) float32 is 1 where a place counts and 0 elsewhere; what does not count is in no mean. A
-    window that reaches over the edge is the mean of what the map has of it.
+    `inside` (n, side, side) float32 is 1 where a place counts and 0 elsewhere; what does not count is in no mean, and
+    neither is what a window has outside of the map.
     """
     if scale == 0:
         return maps, inside
     counted = inside[..., tf.newaxis]
     share = _means(counted, scale)
-    return _means(maps * counted, scale) / tf.maximum(share, 1e-6), tf.cast(share[..., 0] > 0, tf.float32)
+    return _means(maps * counted, scale) / tf.maximum(share, 1e-6), share[..., 0]
 
 
-def spread(values: tf.Tensor, inside: tf.Tensor, side: int, scale: int) -> tf.Tensor:
+def evened(squares: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    """Squared distances of windows that have a `share` of their places, as if they had all.
+
+    The mean of k of K places that vary by themselves is (1 / k + 1 / K) / (2 / K) times as far, squared, from the mean
+    of K others as one of K is. Without this the rim of a region would decide its threshold. 0 where nothing counts.
+    """
+    return squares * (2 * share / (1 + share))
+
+
+def spread(values: tf.Tensor, share: tf.Tensor, side: int, scale: int) -> tf.Tensor:
     """Values (n, side_at(side, scale), ...) of the windows for each of the places (n, side, side), linear between their
-    centres. Windows where nothing counts, 0 in `inside`, have no part in it."""
+    centres, each window with the weight of its `share`: one where nothing counts has no part in it."""
     if scale == 0:
         return values
-    weights = _enlarged(inside, side, scale)
-    return _enlarged(values * inside, side, scale) / tf.maximum(weights, 1e-6)
+    return _enlarged(values * share, side, scale) / tf.maximum(_enlarged(share, side, scale), 1e-6)
+
+
+def _missing(side: int, scale: int) -> tuple[int, int]:
+    """Places that the windows have before and after a map."""
+    missing = side_at(side, scale) * 2**scale - side
+    return missing // 2, missing - missing // 2
 
 
 def _means(maps: tf.Tensor, scale: int) -> tf.Tensor:
-    return tf.nn.avg_pool2d(maps, 2**scale, 2**scale, "SAME")
+    edge = _missing(maps.shape[1], scale)
+    return tf.nn.avg_pool2d(tf.pad(maps, ((0, 0), edge, edge, (0, 0))), 2**scale, 2**scale, "VALID")
 
 
 def _enlarged(values: tf.Tensor, side: int, scale: int) -> tf.Tensor:
     whole = values.shape[1] * 2**scale
-    before = (whole - side) // 2  # what SAME adds before the map
+    before, _ = _missing(side, scale)
     enlarged = tf.image.resize(values[..., tf.newaxis], (whole, whole))[..., 0]
     return enlarged[:, before : before + side, before : before + side]

@@ -17,8 +17,8 @@ from ganomaly.detector import Detector
 from ganomaly.gan import GANomaly
 from ganomaly.member import latent_distance
 from ganomaly.memory import begin
-from ganomaly.scales import count_inside, side_at
-from ganomaly.view import FeatureView, view_for
+from ganomaly.scales import coarser, side_at
+from ganomaly.view import FeatureView, Seen, view_for
 from oddlot.errors import TrainingError
 
 EPOCHS_AT_LEAST, EPOCHS_AT_MOST = 15, 200
@@ -53,7 +53,8 @@ def remembering(config: Config, pictures: int, inside: np.ndarray | None) -> Con
     def half(scale: int) -> int:
         if inside is None:
             return pictures * side_at(config.size // BACKBONE_STRIDE, scale) ** 2 // 2
-        return count_inside(inside, scale) // 2
+        _, share = coarser(tf.zeros((*inside.shape, 1)), tf.cast(inside, tf.float32), scale)
+        return int(np.count_nonzero(share)) // 2
 
     return replace(
         config, memory=tuple(min(most, max(1, half(scale))) for scale, most in enumerate(config.memory))
@@ -73,16 +74,19 @@ def train(
     a training that was killed goes on after its last finished epoch, if `fingerprint` is the same. Raises
     TrainingError where a loss stops being a number.
 
-    With `features`, nothing is learnt from places of the maps that are not `inside` (n, side, side) bool, nor judged by
-    those of the validation part that are not `inside_validation`; None: all are.
+    With `features` there is a generator for each scale; losses are means over these, and the best epoch is that of all
+    together. Nothing is learnt from places of the maps that are not `inside` (n, side, side) bool, nor judged by those
+    of the validation part that are not `inside_validation`; None: all are.
     """
     keras.utils.set_random_seed(seed)
     config = remembering(config, len(pictures), inside)
     models = [GANomaly(config, seed, scale) for scale in range(config.scales)]
     view = view_for(config)
-    shown, held_out = [pictures], [validation]
+    shown, held_out, seen = [pictures], [validation], list[Seen]()
     if isinstance(view, FeatureView):  # frozen: seen once, for all epochs
-        shown, held_out = view.fit_standard(pictures, inside), view.see_all(validation, inside_validation)
+        shown = [one.maps for one in view.fit_standard(pictures, inside)]
+        seen = view.see_all(validation, inside_validation)
+        held_out = [one.maps for one in seen]
         for model, maps, others in zip(models, shown, held_out, strict=True):
             begin(model, maps, others, seed)
     batch = min(config.batch_size, max(4, len(pictures) // 8))
@@ -105,7 +109,7 @@ def train(
             stopped = f"{minutes:g} minutes are over"
             break
         began = time.monotonic()
-        by_scale = [scale.epoch(batch, seed, epoch) for scale in scales]
+        by_scale = [scale.epoch(steps, batch, seed, epoch) for scale in scales]
         losses = {name: float(np.mean([one[name] for one in by_scale])) for name in by_scale[0]}
         if not all(math.isfinite(value) for value in losses.values()):
             raise TrainingError(f"training failed in epoch {epoch}: a loss is not a number; try another --seed")
@@ -117,7 +121,7 @@ def train(
     state.restore_best()
     if isinstance(view, FeatureView):
         usual = [scale.distances(view, batch) for scale in scales]
-        view.fit_usual(*zip(*usual, strict=True))
+        view.fit_usual(seen, *zip(*usual, strict=True))
     return Trained(Detector.from_models(*models, view=view), state.history, state.best_epoch, stopped)
 
 
@@ -132,10 +136,10 @@ class _Scale:
             lambda seen: tf.reduce_mean(tf.abs(seen - model(seen)[1]), axis=3), reduce_retracing=True
         )
 
-    def epoch(self, batch: int, seed: int, epoch: int) -> dict[str, float]:
-        """Show all once; the mean losses, and those of what is held out as `val_...`."""
+    def epoch(self, steps: int, batch: int, seed: int, epoch: int) -> dict[str, float]:
+        """So many updates; the mean losses, and those of what is held out as `val_...`."""
         if self._model.config.memory:
-            batches = _hard_places(self._badness, self._shown, batch, seed, epoch)
+            batches = _hard_places(self._badness, self._shown, steps, batch, seed, epoch)
         else:
             batches = _shuffled(self._shown, batch, seed, epoch)
         losses = _mean_losses(self._step, batches)
@@ -157,16 +161,16 @@ def _judgement(losses: dict[str, float], config: Config) -> float:
 
 
 def _hard_places(
-    badness: Callable[[tf.Tensor], tf.Tensor], maps: np.ndarray, batch: int, seed: int, epoch: int
+    badness: Callable[[tf.Tensor], tf.Tensor], maps: np.ndarray, steps: int, batch: int, seed: int, epoch: int
 ) -> Iterator[tf.Tensor]:
-    """As many places as the maps (n, side, side, channels) have, drawn with a chance that grows with how badly each is
-    given back now, and put together as maps. The score of a picture is its worst place: what matters is that no good
-    place is bad (after Shrivastava et al.: Online Hard Example Mining, CVPR 2016)."""
+    """Places of the maps (n, side, side, channels), drawn with a chance that grows with how badly each is given back
+    now, and put together as `steps` batches of maps. The score of a picture is its worst place: what matters is that no
+    good place is bad (after Shrivastava et al.: Online Hard Example Mining, CVPR 2016)."""
     bad = np.concatenate([np.ravel(badness(part)) for part in _in_order(maps, batch)]).astype(np.float64)
     chance = np.cumsum((bad / max(bad.max(), 1e-12)) ** HARDNESS + 1e-6)
     places, shape = maps.reshape(-1, maps.shape[-1]), (batch, *maps.shape[1:])
     rng = np.random.default_rng([seed, 2, epoch])
-    for _ in range(math.ceil(len(maps) / batch)):
+    for _ in range(steps):
         drawn = np.searchsorted(chance, rng.random(math.prod(shape[:3])) * chance[-1], side="right")
         yield tf.convert_to_tensor(places[np.minimum(drawn, len(places) - 1)].reshape(shape))
 

@@ -6,6 +6,7 @@ channel with mean and deviation of the good training pictures, at one or more sc
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -14,13 +15,24 @@ import tensorflow as tf
 from ganomaly.backbone import BACKBONE_BLOCK, BACKBONE_CHANNELS, build_backbone
 from ganomaly.config import Config
 from ganomaly.gan import to_network
-from ganomaly.scales import coarser, side_at, spread
+from ganomaly.scales import coarser, evened, side_at, spread
 
 VIEWING_BATCH = 8
 """Pictures in every call of the backbone: its first maps are large."""
 _MAPS_TOGETHER = 64
 _LEAST_DEVIATION = 1e-3
-_LEAST_USUAL = 1e-6
+_LEAST_USUAL = 0.1
+"""What is usual at a scale is at least this share of what is usual at the scale where that is most: a scale at which
+some held-out pictures happen to be remembered must not outweigh all others."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is seen at a scale of pictures, or of their windows that count: `maps` float32 (n, side, side, 112), and
+    `share` float32 (n, side, side), of how much of each window it is the mean."""
+
+    maps: np.ndarray
+    share: np.ndarray
 
 
 class PixelView:
@@ -42,7 +54,7 @@ class PixelView:
         return tf.reduce_mean(tf.abs(seen - expected), axis=3)
 
     def at_all_places(
-        self, scale: int, inside: tf.Tensor, latent: tf.Tensor, residual: tf.Tensor
+        self, scale: int, share: tf.Tensor, latent: tf.Tensor, residual: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Distances at the scale as those of the map."""
         return latent, residual
@@ -64,6 +76,7 @@ class FeatureView:
             "scales/usual_residual": tf.Variable(ones, trainable=False),
         }
         self._scales = config.scales
+        self._latent_is_squared = config.score_norm == "squares"
         self._extract = tf.function(self.extract, reduce_retracing=True)
 
     def extract(self, pictures: tf.Tensor) -> tf.Tensor:
@@ -72,63 +85,95 @@ class FeatureView:
         return self._backbone(tf.repeat(pictures, 3, axis=3) if self._gray else pictures, training=False)
 
     def scales(self, extracted: tf.Tensor, places: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
-        """What the networks see at each scale, and the places that count there, 1 or 0."""
+        """What the networks see at each scale, and of what share of each window (`ganomaly.scales`)."""
         seen = (extracted - self.variables["features/mean"]) / self.variables["features/deviation"]
         by_scale = [coarser(seen, places, scale) for scale in range(self._scales)]
         deviation = self.variables["scales/deviation"]
-        return [(maps / deviation[scale], inside) for scale, (maps, inside) in enumerate(by_scale)]
+        return [(maps / deviation[scale], share) for scale, (maps, share) in enumerate(by_scale)]
 
     def distance(self, seen: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
         """(n, height, width): mean squared residual."""
         return tf.reduce_mean(tf.square(seen - expected), axis=3)
 
     def at_all_places(
-        self, scale: int, inside: tf.Tensor, latent: tf.Tensor, residual: tf.Tensor
+        self, scale: int, share: tf.Tensor, latent: tf.Tensor, residual: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Distances at the scale as those of the map, (n, side, side), 1 on average over places of good pictures."""
+        """Distances at the scale as those of the map, (n, side, side), about 1 on average over good pictures."""
         side = self._backbone.output_shape[1]
-        usual = (self.variables[f"scales/usual_{part}"][scale] for part in ("latent", "residual"))
         latent, residual = (
-            spread(distance, inside, side, scale) / one for distance, one in zip((latent, residual), usual, strict=True)
+            spread(distance, share, side, scale) / self.variables[f"scales/usual_{part}"][scale]
+            for part, distance in self._evened(latent, residual, share).items()
         )
         return latent, residual
 
-    def fit_standard(self, pictures: np.ndarray, inside: np.ndarray | None = None) -> list[np.ndarray]:
+    def _evened(self, latent: tf.Tensor, residual: tf.Tensor, share: tf.Tensor) -> dict[str, tf.Tensor]:
+        squares = latent if self._latent_is_squared else tf.square(latent)
+        even = evened(squares, share)
+        return {"latent": even if self._latent_is_squared else tf.sqrt(even), "residual": evened(residual, share)}
+
+    def fit_standard(self, pictures: np.ndarray, inside: np.ndarray | None = None) -> list[Seen]:
         """Take mean and deviation from training pictures (n, size, size, channels); returns what is seen of them, as
         `see_all` does."""
         raw = _in_batches(self._extract, pictures)
-        of_good = only(raw, inside)
-        self.variables["features/mean"].assign(of_good.mean(axis=(0, 1, 2)))
-        self.variables["features/deviation"].assign(np.maximum(of_good.std(axis=(0, 1, 2)), _LEAST_DEVIATION))
+        mean, deviation = _mean_and_deviation(only(raw, inside))
+        self.variables["features/mean"].assign(mean)
+        self.variables["features/deviation"].assign(np.maximum(deviation, _LEAST_DEVIATION))
         seen = self._at_scales(raw, inside)
-        deviations = [max(float(maps.std()), _LEAST_DEVIATION) for maps in seen]
-        for maps, deviation in zip(seen, deviations, strict=True):
-            maps /= deviation  # in place: of thousands of pictures one such array is enough
-        self.variables["scales/deviation"].assign(deviations)
+        # One number for all channels: how they compare at the finest scale is kept.
+        by_scale = [np.sqrt(np.square(_mean_and_deviation(one.maps)[1]).mean()) for one in seen]
+        self.variables["scales/deviation"].assign(np.maximum(by_scale, _LEAST_DEVIATION))
+        for one, of_scale in zip(seen, self.variables["scales/deviation"].numpy(), strict=True):
+            np.divide(one.maps, of_scale, out=one.maps)
         return seen
 
-    def see_all(self, pictures: np.ndarray, inside: np.ndarray | None = None) -> list[np.ndarray]:
-        """What is seen of pictures (n, size, size, channels) at each scale: float32 (n, side, side, 112), or of these
-        maps the places that `inside` (n, side, side) bool says, put together as maps; see `only`."""
+    def see_all(self, pictures: np.ndarray, inside: np.ndarray | None = None) -> list[Seen]:
+        """What is seen of pictures (n, size, size, channels) at each scale, or of their places that `inside`
+        (n, side, side) bool says; see `only`."""
         return self._at_scales(_in_batches(self._extract, pictures), inside)
 
-    def fit_usual(self, latents: Sequence[np.ndarray], residuals: Sequence[np.ndarray]) -> None:
-        """Take what is usual from the distances at each scale of good pictures that were not trained on."""
-        for part, distances in (("latent", latents), ("residual", residuals)):
-            usual = [max(float(one.mean(dtype=np.float64)), _LEAST_USUAL) for one in distances]
-            self.variables[f"scales/usual_{part}"].assign(usual)
+    def fit_usual(
+        self, held_out: Sequence[Seen], latents: Sequence[np.ndarray], residuals: Sequence[np.ndarray]
+    ) -> None:
+        """Take what is usual from the distances (n, side, side) at each scale of good pictures that were not trained
+        on."""
+        evened_out = [
+            self._evened(latent, residual, one.share)
+            for one, latent, residual in zip(held_out, latents, residuals, strict=True)
+        ]
+        for part in ("latent", "residual"):
+            usual = [
+                float(np.average(even[part], weights=one.share)) for even, one in zip(evened_out, held_out, strict=True)
+            ]
+            self.variables[f"scales/usual_{part}"].assign(
+                np.maximum(usual, max(_LEAST_USUAL * max(usual), _LEAST_DEVIATION**2))
+            )
 
-    def _at_scales(self, raw: np.ndarray, inside: np.ndarray | None) -> list[np.ndarray]:
+    def _at_scales(self, raw: np.ndarray, inside: np.ndarray | None) -> list[Seen]:
+        """Writes over `raw`: of thousands of pictures one such array is enough."""
         everywhere = np.ones(raw.shape[:3], np.bool_) if inside is None else inside
-        sides = [side_at(raw.shape[1], scale) for scale in range(self._scales)]
-        seen = [np.empty((len(raw), side, side, raw.shape[3]), np.float32) for side in sides]
-        counted = [np.empty((len(raw), side, side), np.bool_) for side in sides]
-        for start in range(0, len(raw), _MAPS_TOGETHER):
+        count, sides = len(raw), [side_at(raw.shape[1], scale) for scale in range(self._scales)]
+        all_maps = [raw, *(np.empty((count, side, side, raw.shape[3]), np.float32) for side in sides[1:])]
+        shares = [np.empty((count, side, side), np.float32) for side in sides]
+        for start in range(0, count, _MAPS_TOGETHER):
             part = slice(start, start + _MAPS_TOGETHER)
             by_scale = self.scales(tf.convert_to_tensor(raw[part]), tf.cast(everywhere[part], tf.float32))
-            for scale, (maps, places) in enumerate(by_scale):
-                seen[scale][part], counted[scale][part] = maps, places
-        return [only(*both) for both in zip(seen, [None] * self._scales if inside is None else counted, strict=True)]
+            for scale, (maps, share) in enumerate(by_scale):
+                all_maps[scale][part], shares[scale][part] = maps, share
+        if inside is None:
+            return [Seen(*both) for both in zip(all_maps, shares, strict=True)]
+        return [Seen(only(all_maps.pop(0), share > 0), only(share, share > 0)) for share in shares]
+
+
+def _mean_and_deviation(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """By channel, float64. In parts: numpy alone would hold a second array as large as the maps."""
+    parts = [maps[i : i + _MAPS_TOGETHER] for i in range(0, len(maps), _MAPS_TOGETHER)]
+    weights = [len(part) / len(maps) for part in parts]
+    mean = sum(w * part.mean(axis=(0, 1, 2), dtype=np.float64) for w, part in zip(weights, parts, strict=True))
+    square = sum(
+        w * np.square(part - mean).mean(axis=(0, 1, 2), dtype=np.float64)
+        for w, part in zip(weights, parts, strict=True)
+    )
+    return np.asarray(mean), np.sqrt(square)
 
 
 def _in_batches(see: Callable[[tf.Tensor], tf.Tensor], pictures: np.ndarray) -> np.ndarray:
@@ -140,17 +185,17 @@ def _in_batches(see: Callable[[tf.Tensor], tf.Tensor], pictures: np.ndarray) -> 
 
 
 def only(maps: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
-    """The places of maps (n, side, side, channels) that `inside` (n, side, side) bool says, one after the other, as
-    maps of that size; None: the maps themselves. The last one is filled up with the first places.
+    """The places of maps (n, side, side, ...) that `inside` (n, side, side) bool says, one after the other, as maps of
+    that size; None: the maps themselves. The last one is filled up with the first places.
 
     Networks and losses of `features` take every place by itself: they need not know where it was.
     """
     if inside is None:
         return maps
     chosen = np.flatnonzero(inside)
-    _, side, _, channels = maps.shape
+    side, channels = maps.shape[1], maps.shape[3:]
     chosen = np.resize(chosen, math.ceil(len(chosen) / side**2) * side**2)
-    return maps.reshape(-1, channels)[chosen].reshape(-1, side, side, channels)
+    return maps.reshape(-1, *channels)[chosen].reshape(-1, side, side, *channels)
 
 
 def view_for(config: Config, beside: PixelView | FeatureView | None = None) -> PixelView | FeatureView:

@@ -8,8 +8,8 @@ from numpy.lib.format import open_memmap
 from ganomaly.tiling import Layout, Watched
 
 MOST_TO_LEARN, MOST_TO_JUDGE = 4000, 1000
-"""Tiles that are learnt from, and that validate. With `features` the maps of all of them stand in memory: 115 KB each
-at 256 pixels."""
+"""Tiles that are learnt from, and that validate. With `features` the maps of all of them stand in memory: 153 KB each
+at 256 pixels, all scales together."""
 
 
 def count_tiles(pictures: int, layout: Layout, mask: np.ndarray | None, most: int) -> int:

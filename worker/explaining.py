@@ -35,13 +35,15 @@ class Standing:
 class Explanation:
     """What can be said about a scored item today.
 
-    `raw_score` is what its picture gives now, None where that could not be computed; `heat` its heat map, `heat_from`
-    "picture" where it was computed now and "store" where it was kept; `picture` the upright picture for the screen;
-    `region` the part of it that the map covers, None for all of it;
-    `localises` whether the score is that of a place; `notes` say, a line each, what was not possible or differs.
+    `raw_score` is what its picture gives now, None where that could not be computed, and `same` whether that is what it
+    was, within `tolerance`. `heat` is its heat map, `heat_from` "picture" where it was computed now and "store" where
+    it was kept; `picture` the upright picture for the screen; `region` the part of it that the map covers, None for all
+    of it; `localises` whether the score is that of a place; `notes` say, a line each, what was not possible or differs.
     """
 
     raw_score: float | None = None
+    tolerance: float | None = None
+    same: bool = False
     standing: Standing | None = None
     heat: Heat | None = None
     heat_from: str | None = None
@@ -132,8 +134,11 @@ def _score_again(item: ItemDetail, model: scoring_process.Model, decoded: Decode
         found.notes.append("computed again, the score is not a finite number")
         return
     found.raw_score = raw
-    stored, threshold = item.raw_score, abs(model.bundle.calibration.threshold)
-    if stored is not None and abs(raw - stored) > GOLDEN_TOLERANCE * max(abs(stored), threshold):
+    stored = item.raw_score
+    assert stored is not None  # of a scored item
+    found.tolerance = GOLDEN_TOLERANCE * max(abs(stored), abs(model.bundle.calibration.threshold))
+    found.same = abs(raw - stored) <= found.tolerance
+    if not found.same:
         found.notes.append(
             f"computed again, the raw score is {raw:.6g} and not {stored:.6g}: "
             "this machine or its libraries compute something else than those of the night"

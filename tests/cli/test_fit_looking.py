@@ -108,4 +108,4 @@ def test_no_memory_is_given_to_what_is_behind_a_mask(empty_oddlot, drawn, mask):
     options = ["--size", "128", "--epochs", "1", "--folds", "1", "--roi", mask, "--force"]
     empty_oddlot.run("fit", "flange", drawn / "train" / "good", *options)
     card = empty_oddlot.json("models", "show", "flange")["card"]
-    assert card["network"]["memory"] == card["pictures"]["training"] * (64 - 16) // 2
+    assert card["network"]["memory"][0] == card["pictures"]["training"] * (64 - 16) // 2

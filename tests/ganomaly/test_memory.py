@@ -57,7 +57,7 @@ def test_a_memory_is_at_most_half_of_what_there_is_to_learn_from() -> None:
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (8, 128, 128, 1), dtype=np.uint8)
     detector = train(pictures[:6], pictures[6:], config_for("features", 128, 1), seed=0, epochs=1).detector
-    assert detector.config.memory == (6 * 64 // 2, 6 * 16 // 2, 6 * 4 // 2, 6 // 2)
+    assert detector.config.memory == (6 * 64 // 2, 6 * 16 // 2, 6 * 4 // 2)
     for scale, places in enumerate(detector.config.memory):
         assert detector.weights()[f"scale-{scale}/decoder/01"].shape == (places, 112)
 
@@ -65,7 +65,7 @@ def test_a_memory_is_at_most_half_of_what_there_is_to_learn_from() -> None:
 def test_places_that_are_given_back_badly_are_shown_more_often() -> None:
     maps = np.zeros((10, 8, 8, 112), np.float32)
     maps[:, 0, 0] = 1  # one place of 64 in each map is given back badly
-    shown = training._hard_places(lambda seen: np.asarray(seen)[..., 0], maps, 4, 0, 1)
+    shown = training._hard_places(lambda seen: np.asarray(seen)[..., 0], maps, 3, 4, 0, 1)
     places = np.concatenate([np.asarray(batch).reshape(-1, 112) for batch in shown])
     assert len(places) == 3 * 4 * 64
     assert places[:, 0].mean() > 0.9
@@ -99,7 +99,8 @@ def test_a_memory_holds_nothing_of_places_that_do_not_count() -> None:
     detector.look_at(mask)
     by_place = detector.score(pictures[20:]).maps[inside[20:]]
     assert by_place.mean() == pytest.approx(1, rel=1e-3)  # what is usual is that of places that count
-    (seen,), remembered = detector.view.see_all(pictures[:20]), detector.weights()["decoder/01"]
+    (seen,) = [one.maps for one in detector.view.see_all(pictures[:20])]
+    remembered = detector.weights()["scale-0/decoder/01"]
     far_in = nearest_squares(remembered, seen[inside[:20]])
     far_out = nearest_squares(remembered, seen[~inside[:20]])
     assert (far_in < far_out).all()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ganomaly.bundle import open_bundle, read_parts
-from ganomaly.config import Config, paper
+from ganomaly.config import Config, features, paper
 from ganomaly.manifest import LIMITS, MANIFEST, SealedFiles, make_manifest
 from ganomaly.transport import import_bundle
 from oddlot.errors import BundleError
@@ -189,11 +189,22 @@ def test_a_made_up_zip_is_refused_and_writes_nothing(tmp_path_factory, members):
 
 @pytest.mark.parametrize("change", [{"width": 1024}, {"latent": 4096}, {"size": 256, "width": 256}], ids=str)
 def test_a_network_that_would_fill_the_memory_is_refused_before_it_is_built(contents, tmp_path, change):
-    network = paper(32, 1).to_dict() | change
+    refuse(contents, tmp_path, paper(32, 1).to_dict() | change, "describes a network that this program does not have")
+
+
+@pytest.mark.parametrize(
+    "memory", [[], [0], [-1], [True], [1.0], [[1]], None, 7, [9] * 9, [2**16 + 1], [2**16] * 4], ids=str
+)
+def test_a_memory_that_cannot_be_is_refused(contents, tmp_path, memory):
+    refuse(contents, tmp_path, features(128, 1).to_dict() | {"memory": memory}, "is refused")
+
+
+def refuse(contents, tmp_path, network, reason):
     files = sealed(contents, "network.json", json.dumps(network).encode())
     folder = tmp_path / "huge"
     folder.mkdir()
     for name, data in files.items():
         (folder / name).write_bytes(data)
-    with pytest.raises(BundleError, match=r"network\.json describes a network that this program does not have"):
+    with little_memory(), pytest.raises(BundleError, match=reason) as refusal:
         open_bundle(folder)
+    assert len(str(refusal.value).splitlines()) == 1
