@@ -62,18 +62,19 @@ def worker(
 
 
 def up(concurrency: Concurrency = None) -> None:
-    """Everything that one PC needs, in the foreground until Ctrl-C: queue, workers, trainer."""
+    """Everything that one PC needs, in the foreground until Ctrl-C: queue, workers, trainer, schedules."""
     from worker.broker import embedded_broker
 
     session = open_session()
     with stop_on_signals(), embedded_broker(session.settings), contextlib.ExitStack() as stack:
         inspecting = stack.enter_context(worker_process(session.settings, "worker.app", concurrency))
         training = stack.enter_context(worker_process(session.settings, "trainer.app", 1))
+        clock = stack.enter_context(running(WorkerProcess(session.settings, "beat", beat_command())))
         say(f"Oddlot is up. Home: {session.settings.home}. Stop with Ctrl-C.")
         say("Submit from another window: oddlot submit NAME FOLDER --wait")
         try:
             while True:
-                for process in (inspecting, training):
+                for process in (inspecting, training, clock):
                     process.keep(always=True)
                 time.sleep(1)
         except KeyboardInterrupt:
@@ -82,14 +83,14 @@ def up(concurrency: Concurrency = None) -> None:
 
 
 class WorkerProcess:
-    """A Celery worker that this command started and will stop."""
+    """A Celery worker, or Celery's beat, that this command started and will stop."""
 
-    def __init__(self, settings: Settings, app: str, concurrency: int | None, *, foreground: bool = False) -> None:
-        self._settings, self._app = settings, app
-        self._command = _command(app, concurrency)
+    def __init__(self, settings: Settings, name: str, command: list[str], *, foreground: bool = False) -> None:
+        self._settings, self._name = settings, name
+        self._command = command
         self._log: Path | None = None
         if not foreground:
-            self._log = settings.home / "logs" / f"{app.partition('.')[0]}.log"
+            self._log = settings.home / "logs" / f"{name}.log"
             self._log.parent.mkdir(parents=True, exist_ok=True)
         self._pause = 0.0
         self._start_at: float | None = None
@@ -124,11 +125,11 @@ class WorkerProcess:
         if self._start_at is None:
             young = clock - self._started < YOUNG
             if status > 0 and young and not always:
-                raise OddlotError(f"the worker ended with status {status}{_where(self._log)}")
+                raise OddlotError(f"the {self._name} ended with status {status}{_where(self._log)}")
             self._pause = min(max(1.0, 2 * self._pause), LONGEST_PAUSE) if young else 0.0
             self._start_at = clock + self._pause
             when = f" in {self._pause:.0f} s, because it ended so early" if young else ""
-            note(f"{self._app} ended with status {status} and is started again{when}{_where(self._log)}")
+            note(f"{self._name} ended with status {status} and is started again{when}{_where(self._log)}")
             self._kill_group()  # a child that hangs does not end with its parent
         if clock >= self._start_at:
             self._start_at = None
@@ -161,7 +162,14 @@ def worker_process(
     settings: Settings, app: str, concurrency: int | None, *, foreground: bool = False
 ) -> Iterator[WorkerProcess]:
     """A worker for the length of a block; in the foreground it says what it has to say here, not in a log."""
-    process = WorkerProcess(settings, app, concurrency, foreground=foreground)
+    command = worker_command(app, concurrency)
+    with running(WorkerProcess(settings, app.partition(".")[0], command, foreground=foreground)) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def running(process: WorkerProcess) -> Iterator[WorkerProcess]:
+    """A process for the length of a block."""
     try:
         yield process
     finally:
@@ -185,15 +193,23 @@ def stop_on_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _command(app: str, concurrency: int | None) -> list[str]:
+def worker_command(app: str, concurrency: int | None) -> list[str]:
     name = f"{app.partition('.')[0]}-{os.getpid()}@%h"
+    command = [*_celery(app), "worker", "--pool", "prefork", "--hostname", name,
+               "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]  # fmt: skip
+    return command if concurrency is None else [*command, "--concurrency", str(concurrency)]
+
+
+def beat_command() -> list[str]:
+    return [*_celery("worker.app"), "--quiet", "beat", "--loglevel", "INFO"]
+
+
+def _celery(app: str) -> list[str]:
     # A db.py or worker.py in the current folder must not be taken for ours. So -P, not `-m celery --app`, and the
     # tasks imported here: Celery would look for them in that folder first.
     room = app.partition(".")[0]
-    program = f"import sys; import {room}.tasks; from {app} import app; app.worker_main(sys.argv[1:])"
-    command = [sys.executable, "-P", "-c", program, "worker", "--pool", "prefork", "--hostname", name,
-               "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]  # fmt: skip
-    return command if concurrency is None else [*command, "--concurrency", str(concurrency)]
+    program = f"import sys; import {room}.tasks; from {app} import app; app.start(sys.argv[1:])"
+    return [sys.executable, "-P", "-c", program]
 
 
 def _environment(settings: Settings) -> dict[str, str]:

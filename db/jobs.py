@@ -62,15 +62,20 @@ _JOBS = select(*_SHOWN, model.c.name.label("model_name"), model.c.version.label(
 )
 
 
+def night_of(moment: dt.datetime) -> dt.date:
+    """The local day on which the night of that moment began: 02:00 belongs to the day before."""
+    return (moment.replace(tzinfo=None) - _NIGHT_BEGINS).date()
+
+
 def create_job(
     engine: Engine, *, model_id: int, source: str, line: str | None, lot: str, priority: int, recursive: bool,
-    glob: str | None, only_new: bool, key: str | None,
+    glob: str | None, only_new: bool, key: str | None, night: dt.date | None = None,
 ) -> tuple[int, bool]:  # fmt: skip
     """Open a job in state `listing`. Returns its number and True, or those of the job that has the same key and False.
 
-    Its night is the local day on which that night began: a job of 02:00 belongs to the day before.
+    Without a `night` it belongs to the present one.
     """
-    night = (dt.datetime.now().astimezone() - _NIGHT_BEGINS).date()
+    night = night or night_of(dt.datetime.now().astimezone())
     nothing = dict.fromkeys(
         ("found", "seen_before", "listed", "scored", "flagged", "unreadable", "quarantined", "cancelled"), 0
     )

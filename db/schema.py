@@ -18,7 +18,7 @@ from sqlalchemy import (
 from db.types import FilePath, Json, Line, Moment, Word
 from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Verdict
 
-HEAD = "0002"
+HEAD = "0003"
 """The migration that this program needs; known here so that a query needs no Alembic."""
 
 metadata = MetaData(
@@ -191,7 +191,11 @@ schedule = Table(
     Column("at", String(5), nullable=False),
     Column("time_zone", String(64), nullable=False),
     Column("only_new", Boolean, nullable=False),
+    # How long its results are to be kept, for `oddlot db prune`; without it, for ever.
+    Column("keep_days", Integer),
     Column("paused", Boolean, nullable=False),
+    # When it was created or last resumed: nothing that was due before is caught up.
+    Column("active_since", Moment, nullable=False),
     Column("created_at", Moment, nullable=False),
 )
 
@@ -202,7 +206,13 @@ schedule_run = Table(
     Column("schedule_id", Id, ForeignKey("schedule.id", ondelete="CASCADE"), nullable=False),
     Column("due_at", Moment, nullable=False),
     Column("job_id", Id, ForeignKey("job.id")),
+    # Who begins it, and since when. One that died before the folder was listed is followed by somebody else.
+    Column("owner", Line),
     Column("started_at", Moment, nullable=False),
+    # Why there is no listed job.
+    Column("error", Line),
+    # Due times before this one at which nobody was there to start a run.
+    Column("missed", Integer, nullable=False),
     UniqueConstraint("schedule_id", "due_at"),
 )
 

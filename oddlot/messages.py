@@ -11,11 +11,11 @@ from typing import Any
 import structlog
 from celery.worker import consumer
 
-from oddlot.queue import FIT_TASK, INSPECT_TASK
+from oddlot.queue import FIT_TASK, INSPECT_TASK, TICK_TASK
 
 log = structlog.get_logger()
 
-NUMBERS = {INSPECT_TASK: 2, FIT_TASK: 1}
+NUMBERS = {INSPECT_TASK: 2, FIT_TASK: 1, TICK_TASK: 0}
 """How many whole numbers the message of a task holds."""
 MOST_BYTES = 10_000
 _UNUSED = ("compression", "eta", "expires", "shadow", "group", "group_index", "replaced_task_nesting", "stamps")

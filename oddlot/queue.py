@@ -15,8 +15,15 @@ from oddlot.settings import Settings
 
 INSPECT_QUEUE = "inspect"
 FIT_QUEUE = "fit"
+TICK_QUEUE = "tick"
 INSPECT_TASK = "oddlot.inspect_batch"
 FIT_TASK = "oddlot.fit"
+TICK_TASK = "oddlot.tick"
+
+TICK_SECONDS = 30.0
+"""How often somebody looks whether a schedule is due."""
+TICK_TIME_LIMIT = 4 * 3600
+"""Seconds that a tick may take: it lists the folders of the runs that are due."""
 
 PRIORITIES = 10
 """`--priority` runs from 0 (whenever there is nothing else) to 9 (before everything else)."""

@@ -86,7 +86,9 @@ def test_help_loads_nothing_heavy(arguments, tmp_path) -> None:
     assert heavy_after(command(*arguments), tmp_path) == []
 
 
-@pytest.mark.parametrize("arguments", [["jobs"], ["models", "list"], ["results"], ["flagged"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [["jobs"], ["models", "list"], ["results"], ["flagged"], ["nightly", "list"]], ids=" ".join
+)
 def test_queries_on_an_existing_home_load_nothing_heavy(arguments, tmp_path) -> None:
     heavy_after(command("jobs"), tmp_path)  # makes the database, for which Alembic is needed once
     assert heavy_after(command(*arguments), tmp_path) == []

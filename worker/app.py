@@ -1,4 +1,5 @@
-"""The Celery application of the workers: `celery -A worker.app worker`, or the same as `oddlot worker`.
+"""The Celery application of the workers: `celery -A worker.app worker`, or the same as `oddlot worker`. Its clock, for
+schedules, is `celery -A worker.app beat`.
 
 The parent process imports neither TensorFlow nor the detector: children load them on their first batch.
 """
@@ -6,10 +7,11 @@ The parent process imports neither TensorFlow nor the detector: children load th
 from typing import Any
 
 from celery import Celery, signals
+from kombu import Exchange, Queue
 
 from oddlot.errors import BrokerError
 from oddlot.processes import available_cores
-from oddlot.queue import INSPECT_QUEUE, celery_settings
+from oddlot.queue import INSPECT_QUEUE, TICK_QUEUE, TICK_SECONDS, TICK_TASK, celery_settings
 from oddlot.settings import load_settings
 from worker import broker, supervision
 
@@ -19,6 +21,17 @@ def _configuration() -> dict[str, Any]:
     return {
         **celery_settings(settings),
         "task_default_queue": INSPECT_QUEUE,
+        # Ticks have a queue of their own: with nothing but them in it, the other one still counts as empty.
+        "task_queues": [Queue(name, Exchange(name), name) for name in (INSPECT_QUEUE, TICK_QUEUE)],
+        "beat_scheduler": "worker.beat:Scheduler",
+        "beat_schedule": {
+            "tick": {
+                "task": TICK_TASK,
+                "schedule": TICK_SECONDS,
+                # The limit stands at the task; in a message the gate would take it for somebody's order.
+                "options": {"queue": TICK_QUEUE, "priority": 0, "time_limit": None},
+            }
+        },
         "worker_concurrency": settings.concurrency or available_cores(),
         "worker_max_memory_per_child": settings.child_megabytes * 1024 or None,
     }
@@ -31,6 +44,7 @@ app.steps["worker"].add(supervision.GraceStep)
 
 
 @signals.celeryd_init.connect(weak=False)
+@signals.beat_init.connect(weak=False)
 def _start_embedded_broker(**_: Any) -> None:
     settings = load_settings()
     if settings.embedded_broker:

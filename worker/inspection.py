@@ -90,11 +90,12 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     log.info("batch done", job=job_id, batch=number, items=len(outcomes), seconds=round(seconds, 3))
     if finished is not None:
         log.info("job finished", job=job_id, state=str(finished.state), scored=finished.scored)
-    _beat(engine, owner, progress=True)
+    beat(engine, owner, progress=True)
 
 
-def _beat(engine: Engine, owner: str, *, progress: bool) -> None:
-    """A sign of life at the end of a batch: the watchdog takes a child that gives none for one that hangs."""
+def beat(engine: Engine, owner: str, *, progress: bool) -> None:
+    """A sign of life at the end of a batch, or of a part of another task: the watchdog takes a child that gives none
+    for one that hangs."""
     with contextlib.suppress(SQLAlchemyError):  # what matters is recorded
         workers.beat(
             engine, owner, socket.gethostname(), os.getpid(), workers.CHILD, progress=progress,
@@ -126,7 +127,7 @@ def _give_back(engine: Engine, settings: Settings, claim: batches.Claim, error: 
             sweeping.split_claimed(engine, claim, reason, max_attempts=settings.max_attempts)
         else:
             batches.release_batch(engine, claim, reason, count_attempt=not isinstance(error, DATABASE_AWAY))
-        _beat(engine, claim.owner, progress=False)
+        beat(engine, claim.owner, progress=False)
     except SQLAlchemyError as also:
         log.error(
             "batch could not be given back: its lease ends by time", job=claim.job_id, batch=claim.number,

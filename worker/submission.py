@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -37,6 +38,7 @@ class Submission:
     priority: int = DEFAULT_PRIORITY
     key: str | None = None
     version: int | None = None
+    night: date | None = None
 
 
 def submit(
@@ -65,6 +67,7 @@ def submit(
         engine, model_id=model.id, source=str(source), line=submission.line,
         lot=submission.lot if submission.lot is not None else source.name, priority=submission.priority,
         recursive=submission.recursive, glob=submission.glob, only_new=submission.only_new, key=submission.key,
+        night=submission.night,
     )  # fmt: skip
     job = jobs.get_job(engine, job_id)
     if not created:

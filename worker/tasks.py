@@ -1,12 +1,14 @@
-"""The task that the queue carries. Its message holds two whole numbers; everything else comes from SQL."""
+"""The tasks that the queue carries. A message holds whole numbers, or nothing; everything else comes from SQL."""
 
 import time
 
 import structlog
 
+from db.engine import now, reading
 from oddlot.errors import DatabaseError
-from oddlot.queue import INSPECT_TASK
-from worker import inspection, scoring_process
+from oddlot.processes import identity
+from oddlot.queue import INSPECT_TASK, TICK_TASK, TICK_TIME_LIMIT
+from worker import inspection, nightly, scoring_process
 from worker.app import app
 
 log = structlog.get_logger()
@@ -30,3 +32,19 @@ def inspect_batch(job_id: int, number: int) -> None:
         # a queue of thousands from being used up like that in seconds.
         log.error("the database does not answer", job=job_id, batch=number, error=scoring_process.one_line(error))
         time.sleep(DATABASE_PAUSE)
+
+
+@app.task(name=TICK_TASK, ignore_result=True, time_limit=TICK_TIME_LIMIT)
+def tick() -> None:
+    """Start what is due by now, by the clock of the database, of which there is one."""
+    try:
+        engine = scoring_process.engine()
+        with reading(engine) as connection:
+            moment = now(connection)
+        nightly.tick(
+            engine, scoring_process.settings(), moment,
+            # A child that lists a large folder holds no batch, and is not to be taken for one that hangs.
+            on_listed=lambda _: inspection.beat(engine, identity(), progress=False),
+        )  # fmt: skip
+    except (DatabaseError, *inspection.DATABASE_AWAY) as error:
+        log.error("the database does not answer", error=scoring_process.one_line(error))

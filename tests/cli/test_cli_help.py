@@ -35,7 +35,8 @@ def test_every_command_of_the_contract_is_there():
     contract = {
         ("fit",), ("submit",), ("inspect",), ("worker",), ("up",), ("jobs",), ("job",), ("cancel",), ("retry",),
         ("flagged",), ("results",), ("explain",), ("doctor",), ("db", "upgrade"), ("db", "backup"), ("db", "restore"),
-        ("models", "list"),
+        ("nightly", "add"), ("nightly", "list"), ("nightly", "remove"), ("nightly", "pause"), ("nightly", "resume"),
+        ("nightly", "run-now"), ("models", "list"),
         ("models", "show"), ("models", "promote"), ("models", "rollback"), ("models", "export"), ("models", "import"),
     }  # fmt: skip
     assert contract <= set(ALL)

@@ -70,13 +70,21 @@ FIRST = [
     f" ('gone', 'press-pc', 1, 'supervisor', {MOMENT}, {MOMENT}, {MOMENT}, NULL)",
 ]  # fmt: skip
 
-ROWS = {
-    "0001": FIRST,
-    "0002": [
-        *FIRST,
-        f"INSERT INTO worker_restart (id, host, pid, reason, at) VALUES (1, 'press-pc', 1, 'idle', {MOMENT})",
-    ],
-}  # fmt: skip
+SECOND = [
+    *FIRST,
+    f"INSERT INTO worker_restart (id, host, pid, reason, at) VALUES (1, 'press-pc', 1, 'idle', {MOMENT})",
+]
+
+THIRD = [
+    *(statement for statement in SECOND if "INTO schedule" not in statement),
+    "INSERT INTO schedule (id, name, model_name, folder, line, at, time_zone, only_new, keep_days, paused,"
+    " active_since, created_at) VALUES (1, 'nightly', 'flange', '/data/{yesterday:%Y-%m-%d}', NULL, '02:00',"
+    f" 'Europe/Berlin', true, 90, false, {MOMENT}, {MOMENT})",
+    "INSERT INTO schedule_run (id, schedule_id, due_at, job_id, owner, started_at, error, missed) VALUES"
+    f" (1, 1, {MOMENT}, 1, 'press-pc|x|1|1', {MOMENT}, NULL, 2)",
+]
+
+ROWS = {"0001": FIRST, "0002": SECOND, "0003": THIRD}
 """What each revision may hold."""
 
 

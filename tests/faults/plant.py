@@ -164,7 +164,7 @@ class Plant:
     def parents(self) -> list[Process]:
         """The Celery parent, which `oddlot worker` keeps."""
         front = self.worker.pid if self.worker is not None else -1
-        return [p for p in self.processes() if p.parent == front and "worker_main" in p.command]
+        return [p for p in self.processes() if p.parent == front and " worker --pool " in p.command]
 
     def children(self) -> list[Process]:
         """The pool of the worker."""

@@ -11,7 +11,7 @@ import redis
 from hostile import eventually
 
 from db import jobs
-from oddlot.queue import INSPECT_QUEUE, INSPECT_TASK, redis_url
+from oddlot.queue import INSPECT_QUEUE, INSPECT_TASK, TICK_TASK, redis_url
 from oddlot.settings import load_settings
 from worker import broker
 
@@ -79,6 +79,9 @@ def hostile_messages(sprung):
         message([[1, 1], {}, []]),
         message(deep(5000)),
         message(deep(100_000)),
+        message(good, task=TICK_TASK),
+        message([[path], {}, {}], task=TICK_TASK),
+        message([[], {"moment": path}, {}], task=TICK_TASK),
         message(good, task="os.system"),
         message(good, task=""),
         message(good, task=None),
