@@ -28,7 +28,8 @@ class Oddlot:
 
     def __init__(self, home: Path, **variables: str) -> None:
         self.home = home
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("ODDLOT_")}
+        # COLUMNS would squeeze tables: those who run tests have it, a pipe has not.
+        kept = {n: value for n, value in os.environ.items() if not n.startswith("ODDLOT_") and n != "COLUMNS"}
         self.environ = {**kept, "ODDLOT_HOME": str(home), "ODDLOT_SETTLE_SECONDS": "0", **variables}
 
     def start(self, *arguments, **options) -> subprocess.Popen:

@@ -105,7 +105,7 @@ def test_a_worker_of_celery_itself_is_ended_so_that_whoever_started_it_notices(i
 
 
 def parents(worker) -> set[int]:
-    return {pid for pid in children(worker.pid) if b"worker_main" in cmdline(pid)}
+    return {pid for pid in children(worker.pid) if b"import worker.tasks" in cmdline(pid)}
 
 
 def test_a_worker_that_is_killed_whenever_it_starts_comes_back_each_time_later(oddlot, drawn):

@@ -85,8 +85,5 @@ def test_no_replay_of_what_was_not_scored(inspected):
 
 
 def test_no_replay_with_a_bundle_that_is_gone(inspected, odd, tmp_path):
-    store = tmp_path / "store"
-    shutil.copytree(inspected.home / "models", store)
-    shutil.rmtree(store / "flange" / "1")
-    inspected.environ["ODDLOT_MODEL_STORE"] = str(store)
+    inspected.environ["ODDLOT_MODEL_STORE"] = str(tmp_path / "store")
     assert "was not replayed: not computed again" in inspected.run("replay", odd["item"], status=1)

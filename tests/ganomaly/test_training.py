@@ -257,7 +257,7 @@ class Sink:
     """A state that shows whether anything was taken from a checkpoint."""
 
     def __init__(self, model: GANomaly) -> None:
-        self.state = training._State(model)
+        self.state = training._State([model])
         self.before = values(self.state._variables())
 
     def is_untouched(self) -> bool:

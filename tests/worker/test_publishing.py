@@ -1,6 +1,7 @@
 """From SQL to a real queue and back: forgotten by the queue, told twice, told while the queue is down."""
 
 import base64
+import importlib
 import json
 import time
 from contextlib import closing
@@ -170,9 +171,7 @@ def test_urgent_jobs_overtake_a_night_that_is_in_the_queue_already(engine, setti
 
 
 def test_what_a_process_publishes_that_has_loaded_the_tasks_passes_the_gate_of_the_workers(engine, app, server, job):
-    @app.task(name=INSPECT_TASK, shared=False)
-    def loaded(*_): ...
-
+    importlib.import_module("worker.tasks")  # shared with every application of the process
     assert app.tasks[INSPECT_TASK].time_limit == BATCH_TIME_LIMIT
     publishing.publish_due(engine, app)
     with app.connection_for_read() as connection, connection.SimpleQueue(INSPECT_QUEUE) as queue:
