@@ -39,6 +39,8 @@ WARM = 0.02
 """Share of the pictures after which the first sample is taken: until then, models are still being loaded."""
 MOMENTS = ("begin", "quarter", "half", "three quarters", "end")
 MEGABYTE = 2**20
+CELERY = " worker --pool "
+"""In the command line of a Celery worker and of its children."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ def processes(home: Path) -> dict[str, list[tuple[int, float, int]]]:
         lines |= dict.fromkeys(children(pid), (pid, "-server"))  # it has overwritten its environment
     found: dict[str, list[tuple[int, float, int]]] = {}
     for pid, (parent, line) in lines.items():
-        if "worker_main" in line:
-            role = "child" if "worker_main" in lines.get(parent, (0, ""))[1] else "Celery parent"
+        if CELERY in line:
+            role = "child" if CELERY in lines.get(parent, (0, ""))[1] else "Celery parent"
         elif "worker.sweeper" in line:
             role = "sweeper"
         elif "worker.broker" in line:
