@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.items import ItemNumber, item_id
-from cli.output import note, print_json, printable, say
+from cli.output import AsJson, note, print_json, printable, say
 from cli.session import open_session
 from oddlot.errors import OddlotError
 from oddlot.words import ItemState
@@ -29,7 +29,7 @@ def explain(
         Path | None,
         typer.Option("--output", "-o", help="PNG to write; left out: explain-ITEM.png here, and none with --json."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show why an item got its score, and draw where: its picture, and beside it the same with a heat map.
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli.output import note, print_json, printable, say
+from cli.output import AsJson, note, print_json, printable, say
 from cli.session import open_session
 from oddlot.errors import NotFoundError, OddlotError
 from oddlot.words import ItemState, Verdict
@@ -13,7 +13,6 @@ from oddlot.words import ItemState, Verdict
 ItemNumber = Annotated[
     str, typer.Argument(metavar="ITEM", help="Number of the item, as `oddlot flagged` and `results` show it.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import Format, note, print_json, say, write_rows
+from cli.output import AsJson, Format, note, print_json, say, write_rows
 from cli.session import Session, open_session
 from cli.waiting import wait_for_job
 from oddlot.errors import NotFoundError, OddlotError
@@ -26,7 +26,6 @@ Recursive = Annotated[bool, typer.Option("--recursive/--no-recursive", help="Loo
 Glob = Annotated[str | None, typer.Option(help="Only files whose name matches, e.g. '*_top.jpg'.")]
 Priority = Annotated[int, typer.Option(min=0, max=9, help="0 (when there is nothing else) to 9 (before all else).")]
 Key = Annotated[str | None, typer.Option(help="Your name for this submission: given twice, it is one job, not two.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 JobId = Annotated[str, typer.Argument(help="Number of the job, or 'last'.", metavar="JOB")]
 
 JOB_COLUMNS = [
@@ -83,10 +82,7 @@ def submit(
     )  # fmt: skip
     published = submission.publish(session.engine, session.settings)
     if not as_json:
-        say(str(job_row.id))
-        note(summary(job_row))
-        if not published and job_row.state not in FINISHED_JOB_STATES:
-            note("No queue runs yet; the job is safe in the database and starts with `oddlot up` or `oddlot worker`.")
+        say_submitted(job_row, published=published)
     if wait:
         job_row = wait_for_job(session, job_row.id, quiet=as_json)
         if not as_json:
@@ -97,6 +93,14 @@ def submit(
         note(f"{len(deferred)} files were still being written and are left for the next run: oddlot job {job_row.id}")
     if wait:
         raise_unless_done(job_row)
+
+
+def say_submitted(row: "JobRow", *, published: bool) -> None:
+    """The number of a job on standard output, and beside it what was listed and whether somebody can work on it."""
+    say(str(row.id))
+    note(summary(row))
+    if not published and row.state not in FINISHED_JOB_STATES:
+        note("No queue runs yet; the job is safe in the database and starts with `oddlot up` or `oddlot worker`.")
 
 
 def list_folder(session: Session, *, wish: Any, quiet: bool) -> "JobRow":

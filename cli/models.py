@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.card import learnt_from, say_findings, trained_for
-from cli.output import Format, print_json, say, write_rows
+from cli.output import AsJson, Format, print_json, say, write_rows
 from cli.seen import show_seen
 from cli.session import Session, open_session
 from oddlot.errors import NotFoundError, OddlotError
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from db.models import ModelRow
 
 Name = Annotated[str, typer.Argument(help="Name of the model.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Version = Annotated[int | None, typer.Option(min=1, help="Version; left out: the active one.")]
 
 COLUMNS = ["model", "version", "state", "architecture", "false_alarms", "threshold", "created_at"]

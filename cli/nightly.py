@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import jobs as job_commands
-from cli.jobs import AsJson, Line, OnlyNew
-from cli.output import Format, note, print_json, say, write_rows
+from cli.jobs import Line, OnlyNew
+from cli.output import AsJson, Format, note, print_json, say, write_rows
 from cli.session import Session, open_session
 from oddlot.errors import OddlotError
 from oddlot.queue import TICK_SECONDS
-from oddlot.words import FINISHED_JOB_STATES
 
 if TYPE_CHECKING:
     from db.schedules import RunRow, ScheduleRow
@@ -170,10 +169,7 @@ def run_now(name: Schedule, as_json: AsJson = False) -> None:
     if as_json:
         print_json({**job_commands.whole_record(session, job), "schedule": row.name, "due_at": due_at})
         return
-    say(str(job.id))
-    note(job_commands.summary(job))
-    if not published and job.state not in FINISHED_JOB_STATES:
-        note("No queue runs yet; the job is safe in the database and starts with `oddlot up` or `oddlot worker`.")
+    job_commands.say_submitted(job, published=published)
 
 
 def record(session: Session, row: "ScheduleRow") -> dict[str, Any]:
@@ -197,7 +193,7 @@ def record(session: Session, row: "ScheduleRow") -> dict[str, Any]:
             moment = dt.datetime.now(dt.UTC)
             following = times.following(max(moment, row.active_since))
             overdue = times.latest(moment - _PATIENCE, since=row.active_since)
-            if overdue in schedules.due_times_with_a_run(session.engine, row.id, row.active_since):
+            if overdue is not None and overdue in schedules.due_times_with_a_run(session.engine, row.id, overdue):
                 overdue = None
     return {
         "schedule": row.name, "model": row.model_name, "folder": row.folder, "at": row.at, "zone": row.time_zone,

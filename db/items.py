@@ -72,5 +72,9 @@ def get_item(engine: Engine, item_id: int) -> ItemDetail:
     with reading(engine) as connection:
         row = connection.execute(query).one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no item {item_id}: `oddlot flagged` and `oddlot results` show their numbers")
+        raise no_such_item(item_id)
     return ItemDetail(**row._mapping)
+
+
+def no_such_item(item_id: int) -> NotFoundError:
+    return NotFoundError(f"there is no item {item_id}: `oddlot flagged` and `oddlot results` show their numbers")

@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import Engine, insert, select
 
 from db.engine import now, reading, writing
+from db.items import no_such_item
 from db.schema import item, verdict
-from oddlot.errors import NotFoundError
 from oddlot.words import Verdict
 
 
@@ -28,7 +28,7 @@ def add_verdict(
     """Raises NotFoundError where there is no such item."""
     with writing(engine) as connection:
         if connection.execute(select(item.c.id).where(item.c.id == item_id)).first() is None:
-            raise NotFoundError(f"there is no item {item_id}: `oddlot flagged` and `oddlot results` show their numbers")
+            raise no_such_item(item_id)
         connection.execute(
             insert(verdict).values(
                 item_id=item_id, verdict=word, kind=kind, note=note, reviewer=reviewer, at=now(connection)

@@ -119,12 +119,11 @@ def article(size: int, channels: int) -> Config:
 
 def features(size: int, channels: int) -> Config:
     """GANomaly on the features of a frozen backbone (docs/detector.md), at all scales with several windows a side."""
-    scales = [scale for scale in range(MOST_SCALES) if size // SIZE_STEP > 2**scale]
     return Config(
         architecture="features", size=size, channels=channels, latent=64, width=256,
         weight_adversarial=1.0, weight_contextual=5.0, weight_encoder=0.1,
         learning_rate=1e-4, beta_1=0.5, batch_size=8, score_norm="l1", score="residual", noise=0.5, steps=300,
-        memory=(6000,) * len(scales),
+        memory=tuple(6000 for scale in range(MOST_SCALES) if size // SIZE_STEP > 2**scale),
     )  # fmt: skip
 
 

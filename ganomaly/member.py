@@ -9,8 +9,6 @@ from ganomaly.gan import GANomaly
 from ganomaly.networks import build_decoder, build_encoder
 from ganomaly.view import FeatureView, PixelView, view_for
 
-_PARTS = ("encoder", "decoder", "second_encoder")
-
 
 class Member:
     """Of a detector: the only one, or that of one fold."""
@@ -33,8 +31,8 @@ class Member:
         """With the weights that the models of all scales have now, and with `view`."""
         member = cls(models[0].config, view)
         for networks, model in zip(member._networks, models, strict=True):
-            for name in _PARTS:
-                networks[name].set_weights(getattr(model, name).get_weights())
+            for name, network in networks.items():
+                network.set_weights(getattr(model, name).get_weights())
         return member
 
     def variables(self) -> list[tuple[str, tf.Variable]]:

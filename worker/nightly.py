@@ -86,11 +86,9 @@ def _claim_due(engine: Engine, schedule: ScheduleRow, moment: dt.datetime) -> No
     """Claim the latest due time only: the pictures of missed nights come with it, or are asked for by somebody."""
     times = due_times(schedule)
     due = times.latest(moment, since=schedule.active_since)
-    if due is None:
+    if due is None or due in schedules.due_times_with_a_run(engine, schedule.id, due):
         return
     known = schedules.due_times_with_a_run(engine, schedule.id, schedule.active_since)
-    if due in known:
-        return
     missed, at = 0, due
     while (before := times.latest(at - _MOMENT, since=schedule.active_since)) and before not in known:
         missed, at = missed + 1, before

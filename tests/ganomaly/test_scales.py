@@ -77,7 +77,6 @@ def test_windows_with_few_places_that_count_are_as_far_off_as_whole_ones_where_p
     """Else the rim of a region, or of a picture whose side is no multiple of a window, would be where it is oddest."""
     rng = np.random.default_rng(0)
     maps = rng.normal(size=(200, 11, 11, 30)).astype(np.float32)
-    share = coarser(maps, np.ones((200, 11, 11), np.float32), scale)[1]
     thin = rng.random((200, 11, 11)) < 0.3
     remembered = coarser(rng.normal(size=(200, 8, 8, 30)).astype(np.float32), np.ones((200, 8, 8), np.float32), scale)[
         0
