@@ -10,7 +10,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test faults quick check bench lock clean
+.PHONY: help setup demo test browser faults quick check bench lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,8 +33,14 @@ demo: $(READY) ## the whole main job on pictures that it draws, in a folder of i
 	$(BIN)/oddlot demo
 
 # Two at a time and no more: a test often starts workers of its own, each with a model in its memory.
-test: $(READY) check ## every test (those on real image sets need ODDLOT_DATA)
+test: $(READY) check browser ## every test (those on real image sets need ODDLOT_DATA)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# The pages are tested in a real browser. Fetched where we may, else said what to install.
+browser:
+	@command -v chromium >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y chromium fonts-dejavu-core; } \
+	  || { echo "make: the pages are tested in Chromium; on Debian: sudo apt-get install chromium"; exit 1; }
 
 faults: $(READY) ## kills, freezes, cuts and hostile input, many times over (docs/reliability.md); takes long
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults"

@@ -49,6 +49,7 @@ class JobRow:
     created_at: dt.datetime
     started_at: dt.datetime | None
     finished_at: dt.datetime | None
+    pruned_at: dt.datetime | None
 
     @property
     def unaccounted(self) -> int:

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from db.types import FilePath, Json, Line, Moment, Word
 from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Verdict
 
-HEAD = "0003"
+HEAD = "0004"
 """The migration that this program needs; known here so that a query needs no Alembic."""
 
 metadata = MetaData(
@@ -96,6 +96,8 @@ job = Table(
     Column("created_at", Moment, nullable=False),
     Column("started_at", Moment),
     Column("finished_at", Moment),
+    # When `oddlot db prune` removed its results and files; the completeness record stays.
+    Column("pruned_at", Moment),
 )
 Index("job_state_idx", job.c.state)
 Index("job_model_id_idx", job.c.model_id)
@@ -118,6 +120,8 @@ batch = Table(
     Column("host", Line),
     Column("code_version", String(32)),
     Column("finished_at", Moment),
+    # How its pictures look, apart from what the detector thinks of them: what decides whether a night is held.
+    Column("look", Json),
     UniqueConstraint("job_id", "number"),
 )
 _open = batch.c.state.in_([BatchState.WAITING, BatchState.LEASED])
@@ -179,6 +183,36 @@ verdict = Table(
     Column("at", Moment, nullable=False),
 )
 Index("verdict_item_id_idx", verdict.c.item_id)
+
+audit = Table(
+    # Items that were not flagged and are shown to a person all the same, drawn by chance when they were scored: from
+    # their verdicts the miss rate is estimated. `share` is the probability with which each unflagged item was drawn.
+    "audit",
+    metadata,
+    Column("item_id", Id, ForeignKey("item.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("share", Double, nullable=False),
+)
+Index("audit_job_id_idx", audit.c.job_id)
+
+delivery = Table(
+    # The report of a finished job on its way to a folder, to people or to another program; tried again until it is
+    # there or has failed too often. `target` is what the settings name.
+    "delivery",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("target", Line, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("owner", Line),
+    # Not before then: the next attempt, or the end of the lease of the one that is being made.
+    Column("next_at", Moment),
+    Column("error", Line),
+    Column("created_at", Moment, nullable=False),
+    Column("delivered_at", Moment),
+    UniqueConstraint("job_id", "kind", "target"),
+)
 
 schedule = Table(
     "schedule",

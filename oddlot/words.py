@@ -18,7 +18,8 @@ class JobState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
-    HELD = "held"  # scored and stored, but not to be believed without a look
+    HELD = "held"  # scored and stored, but not to be believed without a look: then released (done) or discarded
+    DISCARDED = "discarded"  # it was held, and a person said that its results say nothing about the parts
     CANCELLED = "cancelled"
     FAILED = "failed"  # something other than a picture is wrong: `error` says what, `retry` goes on
 
@@ -61,5 +62,5 @@ class Verdict(StrEnum):
 
 
 TERMINAL_ITEM_STATES = (ItemState.SCORED, ItemState.UNREADABLE, ItemState.QUARANTINED, ItemState.CANCELLED)
-FINISHED_JOB_STATES = (JobState.DONE, JobState.HELD, JobState.CANCELLED, JobState.FAILED)
+FINISHED_JOB_STATES = (JobState.DONE, JobState.HELD, JobState.DISCARDED, JobState.CANCELLED, JobState.FAILED)
 OPEN_BATCH_STATES = (BatchState.WAITING, BatchState.LEASED)

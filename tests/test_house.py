@@ -62,7 +62,7 @@ def modules_of(room: str) -> list[str]:
     return [room if path.stem == "__init__" else f"{room}.{path.stem}" for path in paths]
 
 
-@pytest.mark.parametrize("room", ["oddlot", "pictures", "db", "worker", "trainer", "cli"])
+@pytest.mark.parametrize("room", ["oddlot", "pictures", "db", "report", "worker", "trainer", "review", "cli"])
 def test_no_room_but_the_detector_loads_tensorflow_on_import(room, tmp_path) -> None:
     program = "".join(f"import {module}\n" for module in ["oddlot", *modules_of(room)])
     assert not {"tensorflow", "keras"} & set(heavy_after(program, tmp_path))

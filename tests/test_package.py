@@ -50,6 +50,6 @@ def test_the_installed_command_makes_its_database_and_answers(installed, tmp_pat
 
 def test_the_wheel_holds_every_room_and_nothing_of_the_workshop(installed):
     rooms = {path.name for path in installed.iterdir() if path.is_dir() and not path.name.endswith(".dist-info")}
-    assert rooms == {"oddlot", "pictures", "ganomaly", "db", "trainer", "worker", "cli"}
+    assert rooms == {"oddlot", "pictures", "ganomaly", "db", "report", "trainer", "worker", "review", "cli"}
     (metadata,) = installed.glob("*.dist-info")
     assert "oddlot = cli.main:main" in (metadata / "entry_points.txt").read_text(encoding="utf-8")
