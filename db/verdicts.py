@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, Subquery, func, insert, select
 
 from db.engine import now, reading, writing
 from db.items import no_such_item
@@ -42,3 +42,9 @@ def verdicts_of(engine: Engine, item_id: int) -> list[VerdictRow]:
     query = select(*columns).where(verdict.c.item_id == item_id).order_by(verdict.c.id.desc())
     with reading(engine) as connection:
         return [VerdictRow(**row._mapping) for row in connection.execute(query)]
+
+
+def latest_verdicts() -> Subquery:
+    """A table of the words that stand: `item_id` and `verdict` of each item of which anything was ever said."""
+    latest = select(func.max(verdict.c.id)).group_by(verdict.c.item_id)
+    return select(verdict.c.item_id, verdict.c.verdict).where(verdict.c.id.in_(latest)).subquery("latest_verdict")
