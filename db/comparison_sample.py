@@ -91,7 +91,8 @@ def draw_sample(
             above += count if over else 0
         for one, size in _rooms(sizes, most).items():
             query = chosen.where(wanted, kind == one).order_by(func.random()).limit(size)
-            items += [SampledItem(*row, one) for row in connection.execute(query)]
+            for item_id, path, bytes_, mtime_ns, sha256, source, over in connection.execute(query):
+                items.append(SampledItem(item_id, path, bytes_, mtime_ns, sha256, source, bool(over), one))
     return ComparisonSample(sizes, above, tuple(items))
 
 
