@@ -105,7 +105,7 @@ def _say_card(row: "ModelRow") -> None:
     card = row.card
     preprocessing = card["preprocessing"]
     say(f"{row.name} version {row.version} ({row.state}): {row.architecture} network, {card['network']['score']} score")
-    say(f"{learnt_from(card)}; {card['pictures']['refused']} files were not readable")
+    say(f"{learnt_from(card)}; {card['pictures']['refused']} files were left out")
     colour = "colour" if preprocessing["channels"] == 3 else "gray"
     say(f"looks at {_looks_at(card)}, {colour}, {preprocessing['depth']} bit")
     if preprocessing["region"] is not None:

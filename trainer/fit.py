@@ -27,11 +27,12 @@ from oddlot.words import ModelState
 from pictures.listing import FoundFile
 from trainer import quality
 from trainer.folding import choose_folds, split_or_fold
+from trainer.from_verdicts import Judged, judged_pictures, record, warn_of_alarms
 from trainer.grouping import check_group, join_groups, name_groups
 from trainer.honesty import measure, warn_of_blindness
 from trainer.learning import Learnt, Progress, learn
 from trainer.look import Look, check_look, choose_look
-from trainer.near_duplicates import Pair, near_duplicates
+from trainer.near_duplicates import describe_copies, near_duplicates
 from trainer.sessions import warn_of_sessions
 from trainer.splitting import Split
 from trainer.tiles import MOST_TO_LEARN, count_tiles
@@ -68,6 +69,7 @@ class FitOptions:
     roi: str | None = None
     tiles: str | None = None
     folds: int | None = None
+    from_verdicts: bool = False
 
 
 @dataclass
@@ -141,24 +143,29 @@ def fit(
     check_options(options)
     folder = Path(options.good_dir).expanduser()
     files = find_good_pictures(folder, settings)
+    own = [file.path for file in files]
+    judged = judged_pictures(engine, options.name, own) if options.from_verdicts else None
+    files += judged.files if judged is not None else []
     names = _group_names(files, options)
     _parts(len(files), options, names)  # refuse a rate or groups before the pictures are read
     if options.defects_dir is not None:
         quality.check_folder(Path(options.defects_dir))  # and not after an hour of training
     with _scratch(settings, options) as scratch:
-        progress.say(f"reading {len(files)} pictures from {folder}")
-        look = choose_look([file.path for file in files], options, settings, progress.say)
+        progress.say(f"reading {len(own)} pictures from {folder}")
+        if judged is not None:
+            progress.say(f"and {len(judged.files)} false alarms that were called good")
+        look = choose_look(own, options, settings, progress.say)
         good = read_pictures(
             files, folder, look.preprocessing, settings, scratch / "pictures.npy",
-            threads=threads, on_read=progress.reading,
+            threads=threads, on_read=progress.reading, judged=judged,
         )  # fmt: skip
         check_usable(good, folder)
-        return _fit_on(engine, settings, options, look, good, scratch, threads, progress)
+        return _fit_on(engine, settings, options, look, good, judged, scratch, threads, progress)
 
 
 def _fit_on(
     engine: Engine, settings: Settings, options: FitOptions, look: Look, good: TrainingSet,
-    scratch: Path, threads: int, progress: Progress,
+    judged: Judged | None, scratch: Path, threads: int, progress: Progress,
 ) -> FitReport:  # fmt: skip
     """Everything after the pictures are read: train, calibrate, write the bundle, register the model."""
     from ganomaly.threads import set_threads
@@ -186,10 +193,13 @@ def _fit_on(
     card = _card(options, look, good, parts, learnt, calibration.certificate())
     card[MAP_SCALE] = map_scale(scores.parts["residual"], calibration.false_alarms)
     folder = Path(options.good_dir).expanduser()
-    card["near_duplicates"] = _describe_copies(good, folder, copies)
+    card["near_duplicates"] = describe_copies(copies, good.files, folder)
     card["warnings"] = warn_of_sessions(good.files, folder, names, learnt.calibration)
     if names is not None:
         card["pictures"]["groups"] = len(set(names))
+    if judged is not None:
+        card["from_verdicts"] = record(judged, [file.path for file in good.files], good.defects)
+        card["warnings"] += warn_of_alarms(card["from_verdicts"]["added"], len(good.files))
     progress.say("measuring on synthetic defects what it sees")
     honesty = measure(
         lambda pictures: detector.score(pictures, maps=False).raw, calibration.flagged,
@@ -255,15 +265,6 @@ def _group_names(files: list[FoundFile], options: FitOptions) -> list[str] | Non
     if options.group is None:
         return None
     return name_groups([file.path for file in files], Path(options.good_dir).expanduser(), options.group)
-
-
-def _describe_copies(good: TrainingSet, folder: Path, copies: list[Pair]) -> dict[str, Any]:
-    """How many pictures have a near-duplicate, and two that are ones, by their paths below `folder`."""
-    below = folder.absolute()
-    return {
-        "pictures": len({i for pair in copies for i in pair}),
-        "example": [Path(good.files[i].path).relative_to(below).as_posix() for i in copies[0]] if copies else [],
-    }
 
 
 def _card(
