@@ -42,7 +42,7 @@ def say_findings(card: dict[str, Any]) -> None:
             if verdicts[key]
         )
         say(f"from verdicts: {verdicts['added']} false alarms that were called good were added{left}; "
-            f"{len(verdicts['defects_left_out'])} pictures that were called defects were left out")  # fmt: skip
+            f"{len(verdicts['defects_left_out'])} pictures called defects were left out")  # fmt: skip
     found = card.get("defects")
     if found:
         say(f"known defects: {found['flagged']} of {found['pictures']} flagged (recall {found['recall']:.3f})")

@@ -93,13 +93,18 @@ def draw_sample(
             query = chosen.where(wanted, kind == one).order_by(func.random()).limit(size)
             for item_id, path, bytes_, mtime_ns, sha256, source, over in connection.execute(query):
                 items.append(SampledItem(item_id, path, bytes_, mtime_ns, sha256, source, bool(over), one))
-    return ComparisonSample(sizes, above, tuple(items))
+    return ComparisonSample(sizes, above, tuple(sorted(items, key=lambda one: one.id)))
 
 
 def _rooms(sizes: dict[Kind, int], most: int) -> dict[Kind, int]:
     """How many of each kind are looked at."""
     rooms = {Kind.DEFECT: min(sizes[Kind.DEFECT], most)}
-    left = most - rooms[Kind.DEFECT]
-    for kind, room in ((Kind.GOOD, left // 3), (Kind.FLAGGED, left // 3), (Kind.UNFLAGGED, left)):
-        rooms[kind] = min(sizes[kind], room, most - sum(rooms.values()))
+    third = (most - rooms[Kind.DEFECT]) // 3
+    # The second time round, who was many gets what others did not need.
+    for kind, room in (
+        (Kind.GOOD, third), (Kind.FLAGGED, third), (Kind.UNFLAGGED, most), (Kind.FLAGGED, most), (Kind.GOOD, most),
+    ):  # fmt: skip
+        left = most - sum(rooms.values())
+        had = rooms.get(kind, 0)
+        rooms[kind] = had + min(sizes[kind] - had, room, left)
     return {kind: room for kind, room in rooms.items() if room}

@@ -59,7 +59,7 @@ def near_duplicates(pixels: np.ndarray, hashes: Sequence[str]) -> list[Pair]:
 
 
 def describe_copies(pairs: Sequence[Pair], files: Sequence[FoundFile], folder: Path) -> dict[str, Any]:
-    """For the card: how many of the files have a near-duplicate, and two that are ones, by their paths below `folder`."""
+    """For the card: how many files have a near-duplicate, and two that are ones, by their paths below `folder`."""
     return {
         "pictures": len({i for pair in pairs for i in pair}),
         "example": [below(files[i].path, folder).as_posix() for i in pairs[0]] if pairs else [],
