@@ -106,6 +106,9 @@ def fit(
             "leave out every picture that a person called a defect.",
         ),
     ] = False,
+    candidate: Annotated[
+        bool, typer.Option("--candidate", help="Leave active what is: `oddlot models promote` compares first.")
+    ] = False,
     force: Annotated[
         bool,
         typer.Option("--force", help="Make it active even where it is not better than scores that need no network."),
@@ -133,7 +136,7 @@ def fit(
         defects_dir=str(defects.expanduser().absolute()) if defects else None,
         size=size, architecture=architecture, score=score, false_alarms=false_alarms, epochs=epochs, minutes=minutes,
         seed=seed, group=group, force=force, tiles=tiles, roi=_absolute(roi), folds=folds,
-        from_verdicts=from_verdicts,
+        from_verdicts=from_verdicts, candidate=candidate,
     )  # fmt: skip
     if queue:
         _enqueue(session, options, as_json)
@@ -145,7 +148,8 @@ def fit(
         show_report(report)
     if warning := why_not_active(report):
         note(f"oddlot: {warning}")
-        raise typer.Exit(NOT_ACTIVE)
+        if report.reason:
+            raise typer.Exit(NOT_ACTIVE)
 
 
 def _learnt_from(session: Session, name: str, from_verdicts: bool) -> Path:

@@ -74,7 +74,10 @@ def test_a_queued_fit_learns_from_verdicts_too(alarmed):
 def test_groups_hold_also_for_what_was_added(alarmed):
     oddlot, rows, tmp_path = alarmed
     say(oddlot, rows[:3], "good")
-    oddlot.run("fit", "flange", tmp_path / "good", "--from-verdicts", "--group", "flange-([0-9]+)", *WARY)
+    oddlot.run(
+        "fit", "flange", tmp_path / "good", "--from-verdicts", "--group", "flange-([0-9]+)", "--candidate", *WARY
+    )
+    assert [row["state"] for row in oddlot.json("models")] == ["active", "candidate"]  # to be compared first
     card = oddlot.json("models", "show", "flange")["card"]
     names = {int(row["path"].rpartition("-")[2][:4]) for row in rows[:3]}
     assert card["pictures"]["groups"] == 60 + len(names - set(range(60)))
