@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 import oddlot
-from cli import database, demo, doctor, explain, fit, inspect, items, jobs, models, nightly, results, services
+from cli import (
+    database,
+    demo,
+    doctor,
+    explain,
+    fit,
+    inspect,
+    items,
+    jobs,
+    models,
+    nightly,
+    quality,
+    results,
+    services,
+    threshold,
+)
 from cli.output import printable
 from oddlot.errors import OddlotError
 
@@ -44,6 +59,8 @@ results.register(app)
 explain.register(app)
 nightly.register(app)
 items.register(app)
+quality.register(app)
+threshold.register(app)
 services.register(app)
 doctor.register(app)
 database.register(app)

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, insert, or_, select, update
 
 from db.engine import now, reading, writing
 from db.jobs import JobRow
-from db.schema import batch, item, job, result
+from db.schema import audit, batch, item, job, result
 from db.settling import settle_job
 from oddlot.errors import LateResult
 from oddlot.words import BatchState, ItemState, JobState
@@ -34,7 +34,7 @@ class Claim:
     """A batch that is ours as long as its lease is renewed.
 
     `fencing` is higher than in every earlier claim of it, `attempts` counts them, this one included; `source` is the
-    folder and `model_id` the model of its job.
+    folder, `model_id` the model, `listed` the number of items and `created_at` the beginning of its job.
     """
 
     batch_id: int
@@ -45,12 +45,17 @@ class Claim:
     attempts: int
     source: str
     model_id: int
+    listed: int
+    created_at: datetime
     items: tuple[ItemRow, ...]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one item. The scores are there exactly where `state` is `scored`."""
+    """What became of one item. The scores are there exactly where `state` is `scored`.
+
+    `audit_share` is there where it was drawn for the audit, and says with which probability.
+    """
 
     item_id: int
     state: ItemState
@@ -63,6 +68,7 @@ class Outcome:
     flagged: bool | None = None
     parts: dict[str, float] = field(default_factory=dict)
     map_uri: str | None = None
+    audit_share: float | None = None
 
 
 def claim_batch(engine: Engine, job_id: int, number: int, owner: str, lease_seconds: float) -> Claim | None:
@@ -88,9 +94,11 @@ def claim_batch(engine: Engine, job_id: int, number: int, owner: str, lease_seco
             .where(item.c.batch_id == row.id, item.c.state == ItemState.WAITING)
             .order_by(item.c.id)
         )
-        source, model_id = connection.execute(select(job.c.source, job.c.model_id).where(job.c.id == job_id)).one()
+        of_job = connection.execute(
+            select(job.c.source, job.c.model_id, job.c.listed, job.c.created_at).where(job.c.id == job_id)
+        ).one()
         claim = Claim(
-            row.id, job_id, number, owner, row.fencing, row.attempts, source, model_id,
+            row.id, job_id, number, owner, row.fencing, row.attempts, *of_job,
             tuple(ItemRow(*found) for found in items),
         )  # fmt: skip
         connection.execute(
@@ -138,6 +146,11 @@ def finish_batch(
                 "line": line,
             }
             connection.execute(insert(result), [shared | _result_values(outcome) for outcome in scored])
+        if drawn := [outcome for outcome in scored if outcome.audit_share is not None]:
+            connection.execute(
+                insert(audit),
+                [{"item_id": one.item_id, "job_id": claim.job_id, "share": one.audit_share} for one in drawn],
+            )
         return settle_job(connection, claim.job_id)
 
 

@@ -32,7 +32,7 @@ class Settings:
     model_store: Path
     """Folder where the bundles of all models stand; shared by all hosts."""
     map_store: Path
-    """Folder where the heat maps of flagged items are put; shared by all hosts."""
+    """Folder where the heat maps of flagged and of audited items are put; shared by all hosts."""
     batch_size: int = 64
     """Items in one unit of queue work."""
     concurrency: int = 0
@@ -56,6 +56,8 @@ class Settings:
     """Pictures with more pixels, by their header, are refused unread (decompression bombs)."""
     max_file_bytes: int = 1_000_000_000
     """Files larger than this are refused unread."""
+    audit_items: int = 20
+    """Unflagged items of a job that are drawn by chance to be shown to a person, on average; 0 means none."""
 
     @property
     def embedded_broker(self) -> bool:
@@ -132,7 +134,7 @@ def _check(settings: Settings) -> None:
         "batch_size": (1, 10_000), "concurrency": (0, 1024), "lease_seconds": (1, 86_400),
         "sweep_seconds": (0.1, 3_600), "stall_seconds": (1, 86_400), "max_attempts": (1, 100),
         "settle_seconds": (0, 3_600), "picture_seconds": (1, 3_600), "child_megabytes": (0, 10**6),
-        "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12),
+        "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12), "audit_items": (0, 100_000),
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)

@@ -26,6 +26,7 @@ from oddlot.words import ItemState
 from pictures.heatmap import pack_heat
 from pictures.reading import Picture, read_picture
 from worker import hanging, scoring_process
+from worker.audit import AuditDraw
 from worker.map_store import MapWriter
 
 if TYPE_CHECKING:
@@ -178,6 +179,7 @@ def _inspect_items(
             del reading[item.id]
 
     maps = MapWriter(settings.map_store, claim.job_id)
+    audit = AuditDraw(claim, settings.audit_items)
     ready: list[tuple[batches.ItemRow, Picture]] = []
     with contextlib.closing(_read_ahead(read, claim.items, together)) as pictures:
         for item, read_result in pictures:
@@ -193,10 +195,10 @@ def _inspect_items(
             else:
                 ready.append((item, read_result))
             if len(ready) == together:
-                yield from _score(model.bundle, ready, maps)
+                yield from _score(model.bundle, ready, maps, audit)
                 ready = []
     if ready:
-        yield from _score(model.bundle, ready, maps)
+        yield from _score(model.bundle, ready, maps, audit)
 
 
 def _read_ahead(
@@ -222,7 +224,7 @@ def _read_ahead(
 
 
 def _score(
-    bundle: "Bundle", ready: Sequence[tuple[batches.ItemRow, Picture]], maps: MapWriter
+    bundle: "Bundle", ready: Sequence[tuple[batches.ItemRow, Picture]], maps: MapWriter, audit: AuditDraw
 ) -> Iterator[batches.Outcome]:
     scores = bundle.detector.score(np.stack([picture.pixels for _, picture in ready]))
     calibration = bundle.calibration
@@ -234,7 +236,10 @@ def _score(
         calibration.p_values(raw),
         calibration.flagged(raw),
     )
-    stored = _store_maps(bundle, scores, np.flatnonzero(flagged & finite), [item.id for item, _ in ready], maps)
+    audited = np.array([audit.draws(item.id) for item, _ in ready]) & ~flagged
+    # Of an audited item, too: one without a heat map among the flagged would not be a blind one.
+    shown = np.flatnonzero((flagged | audited) & finite)
+    stored = _store_maps(bundle, scores, shown, [item.id for item, _ in ready], maps)
     for i, (item, picture) in enumerate(ready):
         if not finite[i]:
             yield batches.Outcome(
@@ -246,7 +251,7 @@ def _score(
             item_id=item.id, state=ItemState.SCORED, sha256=picture.sha256, note=picture.note,
             raw_score=float(raw[i]), score=float(normalised[i]), p_value=float(p_values[i]),
             flagged=bool(flagged[i]), parts={name: float(part[i]) for name, part in scores.parts.items()},
-            map_uri=stored.get(i),
+            map_uri=stored.get(i), audit_share=audit.share if audited[i] else None,
         )  # fmt: skip
 
 
