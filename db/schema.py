@@ -18,7 +18,7 @@ from sqlalchemy import (
 from db.types import FilePath, Json, Line, Moment, Word
 from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Verdict
 
-HEAD = "0004"
+HEAD = "0005"
 """The migration that this program needs; known here so that a query needs no Alembic."""
 
 metadata = MetaData(
@@ -96,8 +96,10 @@ job = Table(
     Column("created_at", Moment, nullable=False),
     Column("started_at", Moment),
     Column("finished_at", Moment),
-    # When `oddlot db prune` removed its results and files; the completeness record stays.
+    # When `oddlot db prune` began to remove its results and files, and whether it is still at it; the completeness
+    # record stays.
     Column("pruned_at", Moment),
+    Column("pruning", Boolean),
 )
 Index("job_state_idx", job.c.state)
 Index("job_model_id_idx", job.c.model_id)
