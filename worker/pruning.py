@@ -4,18 +4,23 @@ Rows go before files. So no result ever names a map that is gone; and a file who
 job that says it is pruned, where the next pruning finds it.
 """
 
+import contextlib
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
 from sqlalchemy import Engine
 
 from db import pruning
 from db.pruning import Rule
 from oddlot.settings import Settings
+
+log = structlog.get_logger()
 
 LEAST_PAUSE = 0.02
 """Seconds between two steps, at least; else as long as the step took, so that half of the time is the others'."""
@@ -26,7 +31,7 @@ _UNFINISHED = re.compile(r"\..+\.partial")
 
 @dataclass
 class Freed:
-    """What a pruning removed, or with `dry` would remove: jobs, rows, files, and the bytes of those files.
+    """What a pruning removed, or would remove: jobs, rows, files by kind (`maps`, `thumbnails`), and their bytes.
 
     `failed` are files that could not be removed, with the reason; their jobs are tried again by the next pruning.
     """
@@ -34,8 +39,7 @@ class Freed:
     jobs: int = 0
     results: int = 0
     audits: int = 0
-    maps: int = 0
-    thumbnails: int = 0
+    files: Counter[str] = field(default_factory=Counter)
     file_bytes: int = 0
     failed: list[str] = field(default_factory=list)
 
@@ -73,31 +77,43 @@ def preview(engine: Engine, settings: Settings, rules: Sequence[Rule]) -> Freed:
             rows = pruning.removable(engine, job_id, keep_verdicts=rule.keep_verdicts)
             freed.jobs, freed.results = freed.jobs + 1, freed.results + rows.results
             freed.audits += rows.audits
-            for store, counted in _stores(settings):
+            for store, kind in _stores(settings):
                 for entries in _parts(_entries(store / str(job_id))):
                     kept = pruning.judged_among(engine, _items(entries)) if rule.keep_verdicts else set()
                     for entry in entries:
                         if _item(entry) not in kept:
                             freed.file_bytes += entry.stat(follow_symlinks=False).st_size
-                            setattr(freed, counted, getattr(freed, counted) + 1)
+                            freed.files[kind] += 1
     return freed
+
+
+def prune_schedules(engine: Engine, settings: Settings, *, seconds: float) -> None:
+    """Remove what schedules do not keep any more, but for what was judged, for so many seconds; says in the log what.
+
+    Any number of ticks may do so at once. Usually there is nothing: a query for each schedule that names days.
+    """
+    freed = prune(engine, settings, pruning.rules_of_schedules(engine, keep_verdicts=True), seconds=seconds)
+    if freed.jobs or freed.results or freed.files.total():
+        log.info("pruned", jobs=freed.jobs, results=freed.results, files=freed.files.total(), bytes=freed.file_bytes)
+    if freed.failed:
+        log.error("files could not be removed", files=len(freed.failed), first=freed.failed[0])
 
 
 def _steps(engine: Engine, settings: Settings, rules: Sequence[Rule], freed: Freed) -> Iterator[None]:
     """All of it, with a stop after each transaction and each thousand files."""
+    tried: set[int] = set()
     for rule in rules:
         for job_id in pruning.due_jobs(engine, rule):
-            if pruning.begin(engine, job_id, rule):
+            if job_id not in tried and pruning.begin(engine, job_id, rule):
+                tried.add(job_id)
                 freed.jobs += 1
                 yield
                 yield from _prune_job(engine, settings, job_id, rule.keep_verdicts, freed)
-    for job_id in pruning.half_done(engine):
+    for job_id in sorted({*pruning.half_done(engine)} - tried):
         yield from _prune_job(engine, settings, job_id, True, freed)
 
 
-def _prune_job(
-    engine: Engine, settings: Settings, job_id: int, keep_verdicts: bool, freed: Freed
-) -> Iterator[None]:  # fmt: skip
+def _prune_job(engine: Engine, settings: Settings, job_id: int, keep_verdicts: bool, freed: Freed) -> Iterator[None]:
     for results, audits in pruning.remove_rows(engine, job_id, keep_verdicts=keep_verdicts):
         freed.results, freed.audits = freed.results + results, freed.audits + audits
         yield
@@ -119,7 +135,7 @@ def remove_leftovers(engine: Engine, settings: Settings, freed: Freed) -> None:
 
 def _remove_files(engine: Engine, settings: Settings, job_id: int, freed: Freed) -> Iterator[None]:
     """Remove each file of the job whose item has no result, and its folders where they are empty then."""
-    for store, counted in _stores(settings):
+    for store, kind in _stores(settings):
         folder = store / str(job_id)
         try:
             parts = list(_parts(_entries(folder)))
@@ -131,15 +147,13 @@ def _remove_files(engine: Engine, settings: Settings, job_id: int, freed: Freed)
             for entry in entries:
                 number = _item(entry)
                 if number is None or number in gone:
-                    _remove(entry, counted, freed)
+                    _remove(entry, kind, freed)
             yield
-        try:
+        with contextlib.suppress(OSError):  # something is kept in it, or it is not there
             os.rmdir(folder)
-        except OSError:
-            pass  # something is kept in it, or it is not there
 
 
-def _remove(entry: "os.DirEntry[str]", counted: str, freed: Freed) -> None:
+def _remove(entry: "os.DirEntry[str]", kind: str, freed: Freed) -> None:
     try:
         size = entry.stat(follow_symlinks=False).st_size
         os.unlink(entry.path)
@@ -149,11 +163,11 @@ def _remove(entry: "os.DirEntry[str]", counted: str, freed: Freed) -> None:
         freed.failed.append(f"{entry.path}: {error.strerror}")
         return
     freed.file_bytes += size
-    setattr(freed, counted, getattr(freed, counted) + 1)
+    freed.files[kind] += 1
 
 
 def _stores(settings: Settings) -> tuple[tuple[Path, str], ...]:
-    """Each store of files, and where in `Freed` its files are counted."""
+    """Each store of files, and what its files are."""
     return (settings.map_store, "maps"), (settings.thumb_store, "thumbnails")
 
 
