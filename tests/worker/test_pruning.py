@@ -289,7 +289,7 @@ def test_results_are_written_while_others_are_removed_and_no_lock_is_held_for_lo
 
     removing = threading.Thread(target=prune, args=(engine, settings, old(engine)))
     removing.start()
-    polling.eventually(lambda: len(deleted) > 2, seconds=60.0)
+    polling.eventually(lambda: len(deleted) > 2, "nothing was removed")
     young = inspected(1, count=20)
     removing.join()
     assert max(deleted) <= 2
