@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import oddlot
-from cli import database, demo, doctor, explain, fit, inspect, items, jobs, models, nightly, results, services
+from cli import database, demo, doctor, explain, export, fit, inspect, items, jobs, models, nightly, results, services
 from cli.output import printable
 from oddlot.errors import OddlotError
 
@@ -41,6 +41,7 @@ models.register(app)
 inspect.register(app)
 jobs.register(app)
 results.register(app)
+export.register(app)
 explain.register(app)
 nightly.register(app)
 items.register(app)
