@@ -86,10 +86,14 @@ def write_rows(
 
 def _write_csv(rows: Iterable[Row], columns: Sequence[str], stream: IO[str]) -> int:
     writer = csv.writer(stream, lineterminator="\n")
+    # Until Python 3.13 a carriage return alone is left unquoted, and a spreadsheet begins a row there.
+    quoting = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
     count = 0
     for row in rows:
-        writer.writerow([_csv_cell(row[name]) for name in columns])
+        cells = [_csv_cell(row[name]) for name in columns]
+        returns = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (quoting if returns else writer).writerow(cells)
         count += 1
     return count
 
