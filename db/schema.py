@@ -227,7 +227,7 @@ schedule = Table(
     Column("at", String(5), nullable=False),
     Column("time_zone", String(64), nullable=False),
     Column("only_new", Boolean, nullable=False),
-    # How long its results are to be kept, for `oddlot db prune`; without it, for ever.
+    # How long its results are kept; then a tick prunes them, but for what has a verdict. Without it, for ever.
     Column("keep_days", Integer),
     Column("paused", Boolean, nullable=False),
     # When it was created or last resumed: nothing that was due before is caught up.
