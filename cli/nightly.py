@@ -62,7 +62,7 @@ def add(
     keep: Annotated[
         int | None,
         typer.Option(
-            min=1, max=36_500, help="Days to keep its results, but for what has a verdict; left out: for ever."
+            min=1, max=36_500, help="Days to keep its results; items with a verdict stay. Left out: for ever."
         ),
     ] = None,
     schedule: Annotated[
