@@ -81,8 +81,9 @@ def prune(
 ) -> None:
     """Remove results, heat maps and thumbnails of old jobs, in small steps, while workers work.
 
-    Jobs stay with their completeness record, items with their state, verdicts always. Jobs that are open or held are
-    left alone. Stopped half way, the next one goes on.
+    Jobs stay with their completeness record, items with their state, verdicts always.
+
+    Jobs that are open or held are left alone. Stopped half way, the next one goes on.
     """
     from db import pruning
     from worker import pruning as rooms

@@ -188,7 +188,7 @@ def job(
     if row.error:
         say(f"error: {row.error}")
     if row.pruned_at is not None:
-        say(f"pruned on {row.pruned_at:%Y-%m-%d}: its results, heat maps and thumbnails are gone; this record stays")
+        say(f"pruned on {row.pruned_at:%Y-%m-%d}: results, heat maps and thumbnails were removed; this record stays")
 
 
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:

@@ -146,11 +146,11 @@ def say_pruned(session: Session, wanted: "ResultFilter") -> None:
     """A line where jobs of the filter were pruned: what is shown of them is not all that there was."""
     from db.results import pruned_jobs
 
-    found = pruned_jobs(session.engine, wanted, limit=4)
-    for job_id, pruned_at in found[:3]:
-        note(f"job {job_id}: its results were pruned on {pruned_at:%Y-%m-%d}")
-    if len(found) > 3:
-        note("... and those of other jobs: `oddlot jobs --json` tells when, as pruned_at")
+    found = pruned_jobs(session.engine, wanted)
+    if found is not None:
+        count, job_id, pruned_at = found
+        others = f", and so were those of {count - 1} jobs before it" if count > 1 else ""
+        note(f"job {job_id}: its results were pruned on {pruned_at:%Y-%m-%d}{others}")
 
 
 def moment(text: str | None, option: str) -> dt.datetime | None:

@@ -74,10 +74,10 @@ def calibration_sizes(engine: Engine, wanted: ResultFilter) -> list[int]:
     return [size for size in sizes if type(size) is int and size > 0]
 
 
-def pruned_jobs(engine: Engine, wanted: ResultFilter, *, limit: int) -> list[tuple[int, datetime]]:
-    """Jobs among those of the filter whose results were pruned, the newest first, with the moment: what it finds of
-    them is not all that there was."""
-    query = select(job.c.id, job.c.pruned_at).join(model, model.c.id == job.c.model_id)
+def pruned_jobs(engine: Engine, wanted: ResultFilter) -> tuple[int, int, datetime] | None:
+    """How many jobs among those of the filter were pruned, the number of the newest and when that was; None where none
+    was. What the filter finds of them is not all that there was."""
+    query = select(job.c.id, job.c.pruned_at, func.count().over()).join(model, model.c.id == job.c.model_id)
     query = query.where(job.c.pruned_at.is_not(None))
     same = {job.c.id: wanted.job_id, model.c.name: wanted.model, job.c.line: wanted.line, job.c.lot: wanted.lot,
             job.c.night: wanted.night}  # fmt: skip
@@ -87,7 +87,8 @@ def pruned_jobs(engine: Engine, wanted: ResultFilter, *, limit: int) -> list[tup
     if wanted.until is not None:
         query = query.where(job.c.created_at < wanted.until)
     with reading(engine) as connection:
-        return [(row[0], row[1]) for row in connection.execute(query.order_by(job.c.id.desc()).limit(limit))]
+        row = connection.execute(query.order_by(job.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else (row[2], row[0], row[1])
 
 
 def _query(wanted: ResultFilter) -> Select[Any]:

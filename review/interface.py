@@ -58,7 +58,8 @@ def _problem(status: int, text: str) -> JSONResponse:
 
 def _said(error: dict[str, Any]) -> str:
     where = ".".join(str(step) for step in error["loc"][1:])
-    return f"{where or 'the request'}: {error['msg']}"
+    said = "there is no such filter" if error["type"] == "extra_forbidden" else error["msg"]
+    return f"{where or 'the request'}: {said}"
 
 
 router = APIRouter(

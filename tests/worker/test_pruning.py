@@ -137,7 +137,8 @@ def test_what_is_left_of_a_pruned_item_says_so(engine, settings, inspected):
     ] * COUNT
     assert list(iter_results(engine, ResultFilter(job_id=job_id, flagged_only=True))) == []
     assert count_p_values(engine, ResultFilter(job_id=job_id)) == []
-    assert pruned_jobs(engine, ResultFilter(job_id=job_id), limit=3) == [(job_id, detail.pruned_at)]
+    assert pruned_jobs(engine, ResultFilter(job_id=job_id)) == (1, job_id, detail.pruned_at)
+    assert pruned_jobs(engine, ResultFilter(model="gear")) is None
     with pytest.raises(StateError, match="were pruned on"):
         endings.retry_job(engine, job_id, 16)
     assert jobs.unseen(engine, 1, [("/data/lot/0.png", 1, 0)]) == []  # --only-new still knows it
