@@ -35,7 +35,6 @@ Until = Annotated[str | None, typer.Option(help="Scored before; written like --s
 MinScore = Annotated[float | None, typer.Option(min=0, max=1, help="Score at least this; 0.5 is the threshold.")]
 Night = Annotated[str | None, typer.Option(help="Only of this night, named by the day on which it began: 2026-11-24.")]
 Said = Annotated[Verdict | None, typer.Option("--verdict", help="Only items of which this is the latest verdict.")]
-NoHeld = Annotated[bool, typer.Option("--no-held", help="Leave out jobs that are held or were discarded.")]
 Unreviewed = Annotated[bool, typer.Option("--unreviewed", help="Only items without a verdict.")]
 Fdr = Annotated[
     float | None,
@@ -61,7 +60,7 @@ def register(app: typer.Typer) -> None:
 def flagged(
     job: Job = None, model: Model = None, line: Line = None, lot: Lot = None, since: Since = None,
     until: Until = None, night: Night = None, min_score: MinScore = None, unreviewed: Unreviewed = False,
-    said: Said = None, no_held: NoHeld = False, limit: Limit = None, kind: Kind = Format.TABLE,
+    said: Said = None, limit: Limit = None, kind: Kind = Format.TABLE,
     as_json: AsJson = False, output: Output = None, fdr: Fdr = None,
 ) -> None:  # fmt: skip
     """The flagged items, most suspicious first. Without a filter: of all jobs.
@@ -77,7 +76,7 @@ def flagged(
     session = open_session()
     wanted = item_filter(
         session, job=job, model=model, line=line, lot=lot, since=since, until=until, night=night, min_score=min_score,
-        unreviewed=unreviewed, verdict=said, believed=no_held, flagged_only=fdr is None,
+        unreviewed=unreviewed, verdict=said, flagged_only=fdr is None,
     )  # fmt: skip
     if fdr is not None:
         from cli.discoveries import flag_together
@@ -89,7 +88,7 @@ def flagged(
 def results(
     job: Job = None, model: Model = None, line: Line = None, lot: Lot = None, since: Since = None,
     until: Until = None, night: Night = None, min_score: MinScore = None, unreviewed: Unreviewed = False,
-    said: Said = None, no_held: NoHeld = False,
+    said: Said = None,
     state: Annotated[ItemState | None, typer.Option(help="Only items in this state.")] = None,
     limit: Limit = None, kind: Kind = Format.TABLE, as_json: AsJson = False, output: Output = None,
 ) -> None:  # fmt: skip
@@ -97,7 +96,7 @@ def results(
     session = open_session()
     wanted = item_filter(
         session, job=job, model=model, line=line, lot=lot, since=since, until=until, night=night, min_score=min_score,
-        unreviewed=unreviewed, verdict=said, believed=no_held, state=state,
+        unreviewed=unreviewed, verdict=said, state=state,
     )  # fmt: skip
     show_rows(session, wanted, Format.JSON if as_json else kind, output, limit, RESULTS_TABLE)
 

@@ -203,9 +203,6 @@ def _forget_looks(engine: Engine, job_id: int) -> Iterator[tuple[int, int]]:
         return
     for start in range(low, high + 1, STEP):
         with writing(engine) as connection:
-            _forget(connection, and_(seen, batch.c.number.between(start, start + STEP - 1)))
+            some = batch.c.number.between(start, start + STEP - 1)
+            connection.execute(update(batch).where(seen, some).values(look=None))
         yield 0, 0
-
-
-def _forget(connection: Connection, which: ColumnElement[bool]) -> None:
-    connection.execute(update(batch).where(which).values(look=None))

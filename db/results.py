@@ -21,7 +21,7 @@ class ResultFilter:
     """Which items; what is None (or False) does not filter. `since` is included, `until` is not; both aware.
 
     `flagged_only` are those above their model's threshold, `max_p_value` those with a p-value of at most that;
-    `verdict` is the latest one; `believed` leaves out jobs that are held or were discarded. `after` is the place of the
+    `verdict` is the latest one; `believed_only` leaves out jobs that are held or discarded. `after` is the place of the
     last row that was seen, in the order of `iter_results`: its score and its item, or its item alone.
     """
 
@@ -38,7 +38,7 @@ class ResultFilter:
     max_p_value: float | None = None
     unreviewed: bool = False
     verdict: Verdict | None = None
-    believed: bool = False
+    believed_only: bool = False
     after: tuple[float, int] | int | None = None
     limit: int | None = None
 
@@ -146,7 +146,7 @@ def _query(wanted: ResultFilter) -> Select[Any]:
         query = query.where((result.c.night if wanted.flagged_only else job.c.night) == wanted.night)
     if wanted.verdict is not None:
         query = query.where(latest_verdict == wanted.verdict)
-    if wanted.believed:
+    if wanted.believed_only:
         query = query.where(job.c.state.not_in(_NOT_BELIEVED))
     if isinstance(wanted.after, tuple):
         score, item_id = wanted.after

@@ -85,7 +85,7 @@ def result_filter(query: ItemQuery, **others: Any) -> ResultFilter:
     return ResultFilter(
         model=query.model, line=query.line, lot=query.lot, since=_aware(query.since), until=_aware(query.until),
         night=query.night, min_score=query.min_score, verdict=query.verdict, unreviewed=query.unreviewed,
-        believed=query.believed, limit=query.limit + 1, **others,
+        believed_only=query.believed, limit=query.limit + 1, **others,
     )  # fmt: skip
 
 

@@ -70,7 +70,7 @@ def test_every_format_has_the_same_rows(inspected, tmp_path):
     ]
 
 
-def test_filters_of_night_verdict_and_held_jobs(inspected):
+def test_filters_of_night_and_verdict(inspected):
     everything = inspected.json("results")
     night = everything[0]["night"]
     assert inspected.json("results", "--night", night) == everything
@@ -80,7 +80,6 @@ def test_filters_of_night_verdict_and_held_jobs(inspected):
     inspected.run("verdict", item, "defect", "--reviewer", "ann")
     assert [row["item"] for row in inspected.json("results", "--verdict", "defect")] == [item]
     assert inspected.json("results", "--verdict", "good") == []
-    assert inspected.json("results", "--no-held") == inspected.json("results")
     error = inspected.run("flagged", "--night", "yesterday", status=1)
     assert "--night does not understand 'yesterday'" in error
 
