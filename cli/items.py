@@ -75,6 +75,8 @@ def replay(item: ItemNumber, as_json: AsJson = False) -> None:
         raise OddlotError(f"item {detail.item_id} has no score to compute again: it is {detail.state!s}")
     from worker import explaining
 
+    if detail.raw_score is None:
+        raise OddlotError(f"item {detail.item_id} has no score to compare with: {explaining.why_not_scored(detail)}")
     found = explaining.explain(session.settings, detail)
     record = {
         "item": detail.item_id, "path": detail.path, "sha256": detail.sha256, "model": detail.model_name,

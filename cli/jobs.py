@@ -187,6 +187,8 @@ def job(
         say(f"... and {len(deferred) - 20} more; --json lists all")
     if row.error:
         say(f"error: {row.error}")
+    if row.pruned_at is not None:
+        say(f"pruned on {row.pruned_at:%Y-%m-%d}: results, heat maps and thumbnails were removed; this record stays")
 
 
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
@@ -239,7 +241,7 @@ def job_record(row: "JobRow") -> dict[str, Any]:
         "flagged": row.flagged, "unreadable": row.unreadable, "quarantined": row.quarantined,
         "cancelled": row.cancelled, "unaccounted": row.unaccounted, "left_out": row.left_out,
         "created_at": row.created_at, "started_at": row.started_at, "finished_at": row.finished_at,
-        "source": row.source, "error": row.error,
+        "pruned_at": row.pruned_at, "source": row.source, "error": row.error,
     }  # fmt: skip
 
 

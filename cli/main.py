@@ -13,6 +13,7 @@ from cli import (
     demo,
     doctor,
     explain,
+    export,
     fit,
     inspect,
     items,
@@ -56,6 +57,7 @@ models.register(app)
 inspect.register(app)
 jobs.register(app)
 results.register(app)
+export.register(app)
 explain.register(app)
 nightly.register(app)
 items.register(app)

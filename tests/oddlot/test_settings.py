@@ -36,6 +36,7 @@ def test_without_anything_all_is_embedded_in_the_home(home) -> None:
     assert settings.embedded_database
     assert settings.model_store == home / "models"
     assert settings.map_store == home / "maps"
+    assert settings.thumb_store == home / "thumbnails"
     assert settings.batch_size == 64
     assert not home.exists()
 
@@ -78,7 +79,8 @@ def test_an_empty_variable_is_no_variable(home) -> None:
 
 
 def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) -> None:
-    paths = {"home": tmp_path / "moved", "model_store": tmp_path / "store", "map_store": tmp_path / "maps"}
+    paths = {"home": tmp_path / "moved", "model_store": tmp_path / "store", "map_store": tmp_path / "maps",
+             "thumb_store": tmp_path / "thumbnails"}  # fmt: skip
     texts = {"database_url": "postgresql://host/db", "broker_url": "redis://host/0"}
     numbers = {
         "batch_size": 5,
