@@ -8,16 +8,13 @@ Every text from outside is escaped. The same arguments give the same text.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
 
-from report.axes import Axis, number_text, ticks
+from report.axes import Axis, number_text
+from report.marks import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, empty, frame, legend, safe, svg, text, x_axis, y_axis
 
-WIDTH, HEIGHT = 440, 220
-LEFT, RIGHT, TOP, BOTTOM = 48, 12, 24, 40
-"""Units of the drawing around the field of the data. Small, so that the letters can be read on a telephone."""
 LEAST_BAR = 1.5
 MOST_LINES = 4
 
@@ -64,19 +61,19 @@ def histogram(
     """
     bounds = [float(edge) for edge in edges]
     if len(bounds) < 2 or not all(math.isfinite(edge) for edge in bounds) or bounds[0] >= bounds[-1]:
-        return _empty(title, "There is nothing to show.")
+        return empty(title, "There is nothing to show.")
     factor = 100.0 if percent else 1.0
     shown = [(one, [factor * _finite(height) for height in one.heights][: len(bounds) - 1]) for one in series[:2]]
     top = max((height for _, heights in shown for height in heights), default=0.0)
     x = Axis(bounds[0], bounds[-1], LEFT, WIDTH - RIGHT)
     y = Axis(0.0, top * 1.05 or 1.0, HEIGHT - BOTTOM, TOP)
-    parts = [*_y_axis(y, y_label or ("share of pictures, %" if percent else "pictures")), *_x_axis(x, x_label)]
+    parts = [*y_axis(y, y_label or ("share of pictures, %" if percent else "pictures")), *x_axis(x, x_label)]
     for one, heights in sorted(shown, key=lambda pair: pair[0].kind != "model"):
         parts.append(_area(heights, bounds, x, y) if one.kind == "model" else _bars(heights, bounds, x, y))
     if threshold is not None and math.isfinite(threshold):
         parts.append(_upright(x, threshold, "threshold"))
-    parts.append(_legend([(one.name, "model" if one.kind == "model" else "tonight") for one, _ in shown]))
-    return _svg(title, description or _told(shown, bounds, "%" if percent else "pictures"), parts)
+    parts.append(legend([(one.name, "model" if one.kind == "model" else "tonight") for one, _ in shown]))
+    return svg(title, description or _told(shown, bounds, "%" if percent else "pictures"), parts)
 
 
 def scatter(
@@ -91,21 +88,23 @@ def scatter(
     values = np.asarray(scores, np.float64).ravel()
     values = np.where(np.isfinite(values), values, 0.0)
     if not len(values):
-        return _empty(title, "No picture was scored.")
+        return empty(title, "No picture was scored.")
     x = Axis(1.0, float(max(len(values), 2)), LEFT + 4, WIDTH - RIGHT - 4)
     y = Axis(0.0, max(1.0, float(values.max())), HEIGHT - BOTTOM, TOP)
     flagged = values > threshold
     at = np.column_stack([x.at(np.arange(1, len(values) + 1)), y.at(values)])
-    parts = [*_y_axis(y, y_label), *_x_axis(x, x_label)]
-    parts.append(_dots(at[~flagged], 2.0, "chart-dots", 2.0, 0.35))
-    parts.append(_dots(at[flagged], 1.0, "chart-flagged", 3.5, 0.9))
+    parts = [*y_axis(y, y_label), *x_axis(x, x_label, whole=True)]
+    parts.append(
+        _dots(at[~flagged], *((1.0, 3.0) if len(values) <= 2000 else (2.0, 2.0)), "chart-dots", (0.2, 0.35, 0.55, 0.8))
+    )
+    parts.append(_dots(at[flagged], 1.0, 3.5, "chart-flagged", (0.9,)))
     level = y.at(threshold)
     parts.append(f'<line class="chart-threshold" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level:.1f}" y2="{level:.1f}" '
                  'stroke="currentColor" stroke-width="1.5" stroke-dasharray="5 3"/>')  # fmt: skip
-    parts.append(_legend([("flagged", "flagged"), ("not flagged", "dots")]))
+    parts.append(legend([("flagged", "flagged"), ("not flagged", "dots")]))
     told = f"{int(flagged.sum()):,} of {len(values):,} scores lie above the threshold of {number_text(threshold)}; "
     told += f"the median is {np.median(values):.3g}, the highest {values.max():.3g}."
-    return _svg(title, description or told, parts)
+    return svg(title, description or told, parts)
 
 
 def trend(
@@ -116,27 +115,27 @@ def trend(
     labels = sorted({point.label for line in lines for point in line.points})
     values = [v for line in lines for point in line.points if (v := _value(point)) is not None]
     if not labels or not values:
-        return _empty(title, "There is no night to show yet.")
+        return empty(title, "There is no night to show yet.")
     x = Axis(0.0, float(max(len(labels) - 1, 1)), LEFT + 8, WIDTH - RIGHT - 8)
     y = Axis(0.0, max(values) * 1.1 or 1.0, HEIGHT - BOTTOM, TOP)
     place = {label: x.at(float(number)) for number, label in enumerate(labels)}
     if len(labels) == 1:
         place = {labels[0]: (LEFT + WIDTH - RIGHT) / 2}
-    parts = [*_y_axis(y, y_label), _frame()]
+    parts = [*y_axis(y, y_label), frame()]
     step = max(1, math.ceil(len(labels) / 4))
     for label in labels[::-step][::-1]:
         anchor = "end" if label == labels[-1] and len(labels) > 1 else "middle"
-        parts.append(_text(min(place[label] + (8 if anchor == "end" else 0), WIDTH - 2), HEIGHT - BOTTOM + 16,
+        parts.append(text(min(place[label] + (8 if anchor == "end" else 0), WIDTH - 2), HEIGHT - BOTTOM + 16,
                            label, anchor))  # fmt: skip
     for number, line in enumerate(lines, start=1):
         parts += _line(line, number, place, y)
     marks = [(line.name, f"line-{number}") for number, line in enumerate(lines, start=1)] if len(lines) > 1 else []
     words = sorted({point.mark for line in lines for point in line.points if point.mark and _value(point) is not None})
-    parts.append(_legend([*marks, *((word, "marked") for word in words[:2])]))
+    parts.append(legend([*marks, *((word, "marked") for word in words[:2])]))
     told = " ".join(
         f"{line.name}: " + ", ".join(_point_text(point) for point in line.points[-10:]) + "." for line in lines
     )
-    return _svg(title, description or told, parts)
+    return svg(title, description or told, parts)
 
 
 def _line(line: TrendLine, number: int, place: dict[str, float], y: Axis) -> list[str]:
@@ -145,7 +144,7 @@ def _line(line: TrendLine, number: int, place: dict[str, float], y: Axis) -> lis
     parts = [f'<polyline class="chart-line chart-line-{number}" points="{way}" fill="none" stroke="currentColor" '
              'stroke-width="1.5" stroke-linejoin="round"/>']  # fmt: skip
     for across, up, point in shown:
-        told = f"<title>{_safe(line.name)}, {_safe(_point_text(point))}</title>"
+        told = f"<title>{safe(line.name)}, {safe(_point_text(point))}</title>"
         if point.mark:
             parts.append(f'<path class="chart-marked" d="M{across:.1f} {up - 5:.1f}l5 5l-5 5l-5-5z" fill="none" '
                          f'stroke="currentColor" stroke-width="1.5">{told}</path>')  # fmt: skip
@@ -188,11 +187,21 @@ def _up(height: float, y: Axis) -> float:
     return min(y.at(height), y.at(0.0) - LEAST_BAR) if height > 0 else y.at(0.0)
 
 
-def _dots(at: np.ndarray, raster: float, name: str, size: float, opacity: float) -> str:
-    cells = np.unique(np.rint(at / raster).astype(np.int64), axis=0) * raster
-    way = "".join(f"M{across:.4g} {up:.4g}h0" for across, up in cells)
-    return (f'<path class="{name}" d="{way}" fill="none" stroke="currentColor" stroke-linecap="round" '
-            f'stroke-width="{size}" stroke-opacity="{opacity}"/>')  # fmt: skip
+def _dots(at: np.ndarray, raster: float, size: float, name: str, opacities: Sequence[float]) -> str:
+    """Each place once, stronger the more points it stands for, in as many steps as there are opacities."""
+    cells, counts = np.unique(np.rint(at / raster).astype(np.int64), axis=0, return_counts=True)
+    if not len(cells):
+        return ""
+    steps = len(opacities)
+    most = np.log(counts.max() + 1.0)
+    step = np.minimum((steps * np.log(counts + 1.0) / most).astype(int), steps - 1)
+    parts = []
+    for number, opacity in enumerate(opacities):
+        way = "".join(f"M{across:.4g} {up:.4g}h0" for across, up in cells[step == number] * raster)
+        if way:
+            parts.append(f'<path class="{name}" d="{way}" fill="none" stroke="currentColor" stroke-linecap="round" '
+                         f'stroke-width="{size}" stroke-opacity="{opacity}"/>')  # fmt: skip
+    return "".join(parts)
 
 
 def _upright(x: Axis, value: float, word: str) -> str:
@@ -200,72 +209,7 @@ def _upright(x: Axis, value: float, word: str) -> str:
     anchor, shift = ("end", -4) if across > (LEFT + WIDTH - RIGHT) / 2 + 40 else ("start", 4)
     return (f'<line class="chart-threshold" x1="{across:.1f}" x2="{across:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" '
             'stroke="currentColor" stroke-width="1.5" stroke-dasharray="5 3"/>'
-            + _text(across + shift, TOP + 10, word, anchor))  # fmt: skip
-
-
-def _legend(marks: Sequence[tuple[str, str]]) -> str:
-    parts, across = "", float(LEFT)
-    room = (WIDTH - LEFT - RIGHT) / max(1, len(marks)) - 18
-    for name, kind in marks:
-        name = name if len(name) * 6 <= room else name[: max(3, int(room / 6) - 1)] + "\u2026"
-        parts += f'<g class="chart-key-{kind}">{_key(kind, across)}</g>' + _text(across + 14, 12, name, "start")
-        across += 14 + 6.4 * len(name) + 14
-    return parts
-
-
-def _key(kind: str, across: float) -> str:
-    if kind == "marked":
-        return (f'<path class="chart-marked" d="M{across + 5:.1f} 3l5 5l-5 5l-5-5z" fill="none" '
-                'stroke="currentColor" stroke-width="1.5"/>')  # fmt: skip
-    if kind == "model":
-        return (f'<rect class="chart-model" x="{across:.1f}" y="3" width="10" height="10" fill="currentColor" '
-                'fill-opacity="0.12" stroke="currentColor" stroke-width="1.5" stroke-opacity="0.6"/>')  # fmt: skip
-    if kind == "tonight":
-        return (f'<rect class="chart-tonight" x="{across:.1f}" y="3" width="10" height="10" fill="currentColor" '
-                'fill-opacity="0.55"/>')  # fmt: skip
-    name = f"chart-point chart-{kind}" if kind.startswith("line") else f"chart-{kind}"
-    radius = {"dots": 2, "flagged": 3}.get(kind, 4)
-    return f'<circle class="{name}-key {name}" cx="{across + 5:.1f}" cy="8" r="{radius}" fill="currentColor"/>'
-
-
-def _y_axis(y: Axis, label: str) -> list[str]:
-    parts = []
-    for value in ticks(y.low, y.high, 4):
-        level = y.at(value)
-        parts.append(f'<line class="chart-grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level:.1f}" y2="{level:.1f}" '
-                     'stroke="currentColor" stroke-opacity="0.15"/>')  # fmt: skip
-        parts.append(_text(LEFT - 6, level + 4, number_text(value), "end"))
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(f'<text class="chart-label" x="12" y="{middle:.1f}" transform="rotate(-90 12 {middle:.1f})" '
-                 f'text-anchor="middle" font-size="12" fill="currentColor">{_safe(label)}</text>')  # fmt: skip
-    return parts
-
-
-def _x_axis(x: Axis, label: str) -> list[str]:
-    parts = [_frame()]
-    for value in ticks(x.low, x.high, 5):
-        parts.append(_text(x.at(value), HEIGHT - BOTTOM + 16, number_text(value), "middle"))
-    return [*parts, _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, label, "middle")]
-
-
-def _frame() -> str:
-    return (f'<line class="chart-axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{HEIGHT - BOTTOM}" '
-            f'y2="{HEIGHT - BOTTOM}" stroke="currentColor" stroke-opacity="0.6"/>')  # fmt: skip
-
-
-def _text(across: float, up: float, text: str, anchor: str) -> str:
-    return (f'<text class="chart-text" x="{across:.1f}" y="{up:.1f}" text-anchor="{anchor}" font-size="12" '
-            f'fill="currentColor">{_safe(text)}</text>')  # fmt: skip
-
-
-def _empty(title: str, words: str) -> str:
-    return _svg(title, words, [_frame(), _text(WIDTH / 2, HEIGHT / 2, words, "middle")])
-
-
-def _svg(title: str, description: str, parts: Sequence[str]) -> str:
-    return (f'<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-            f'aria-label="{_safe(title)}" font-family="system-ui, sans-serif"><title>{_safe(title)}</title>'
-            f"<desc>{_safe(description)}</desc>{''.join(parts)}</svg>")  # fmt: skip
+            + text(across + shift, TOP + 10, word, anchor))  # fmt: skip
 
 
 def _told(shown: Sequence[tuple[Series, list[float]]], bounds: list[float], unit: str) -> str:
@@ -283,9 +227,3 @@ def _told(shown: Sequence[tuple[Series, list[float]]], bounds: list[float], unit
 def _finite(value: float) -> float:
     number = float(value)
     return number if math.isfinite(number) and number > 0 else 0.0
-
-
-def _safe(text: str) -> str:
-    """Text for a page: escaped, without what XML forbids (controls, halves of characters)."""
-    plain = "".join(letter if letter.isprintable() else "\ufffd" for letter in str(text))
-    return escape(plain.encode("utf-8", "replace").decode("utf-8"), quote=True)
