@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import oddlot
-from cli import database, demo, doctor, explain, fit, inspect, items, jobs, models, nightly, results, services
+from cli import database, demo, doctor, explain, fit, inspect, items, jobs, models, nightly, report, results, services
 from cli.output import printable
 from oddlot.errors import OddlotError
 
@@ -42,6 +42,7 @@ inspect.register(app)
 jobs.register(app)
 results.register(app)
 explain.register(app)
+report.register(app)
 nightly.register(app)
 items.register(app)
 services.register(app)
