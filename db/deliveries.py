@@ -4,7 +4,7 @@ At least once: who dies between sending a report and saying so sends it again. N
 under a lease, and only its holder writes what came of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,20 +41,20 @@ class DeliveryRow:
     next_at: datetime | None
     created_at: datetime
     delivered_at: datetime | None
+    owner: str | None
 
     @property
     def state(self) -> str:
-        """`sent`, `waiting` (for the first or another attempt) or `failed` (for good)."""
+        """`sent`, `sending`, `waiting` (for the first or another attempt) or `failed` (for good)."""
         if self.delivered_at is not None:
             return "sent"
-        return "failed" if self.next_at is None else "waiting"
+        if self.next_at is None:
+            return "failed"
+        return "waiting" if self.owner is None else "sending"
 
     @property
     def number(self) -> str:
         return f"{self.id}-{int(self.created_at.timestamp())}"
-
-
-_COLUMNS = [column for column in delivery.c if column.name != "owner"]
 
 
 def plan(engine: Engine, targets: Sequence[Target]) -> int:
@@ -124,7 +124,7 @@ def claim(engine: Engine, targets: Sequence[Target], owner: str, lease_seconds: 
         moment = now(connection)
         while True:
             row = connection.execute(
-                select(*_COLUMNS, delivery.c.owner)
+                select(delivery)
                 .where(_due(targets), delivery.c.next_at <= moment)
                 .order_by(delivery.c.next_at, delivery.c.id)
                 .limit(1)
@@ -139,8 +139,20 @@ def claim(engine: Engine, targets: Sequence[Target], owner: str, lease_seconds: 
                 continue
             until = moment + timedelta(seconds=lease_seconds)
             claimed = this.values(owner=owner, next_at=until, attempts=row.attempts + 1, error=lost)
-            found = connection.execute(claimed.returning(*_COLUMNS)).one()
+            found = connection.execute(claimed.returning(delivery)).one()
             return _row(dict(found._mapping))
+
+
+def end_leases_of_the_dead(engine: Engine, is_dead: Callable[[str], bool]) -> int:
+    """End the leases of senders of whom `is_dead` says that they are; returns how many."""
+    with reading(engine) as connection:
+        query = select(delivery.c.owner).where(delivery.c.owner.is_not(None), delivery.c.next_at.is_not(None))
+        dead = [owner for owner in connection.execute(query.distinct()).scalars() if is_dead(owner)]
+    if not dead:
+        return 0
+    with writing(engine) as connection:
+        held = and_(delivery.c.owner.in_(dead), delivery.c.next_at.is_not(None))
+        return connection.execute(update(delivery).where(held).values(next_at=now(connection))).rowcount
 
 
 def record_sent(engine: Engine, row: DeliveryRow, owner: str) -> bool:
@@ -159,9 +171,18 @@ def record_failed(
         return _change(connection, row, owner, {"owner": None, "next_at": again, "error": error})
 
 
+def failed_lately(engine: Engine, within: timedelta) -> list[DeliveryRow]:
+    """Reports that were given up, of jobs that finished lately; the newest first."""
+    query = select(delivery).where(delivery.c.delivered_at.is_(None), delivery.c.next_at.is_(None))
+    with reading(engine) as connection:
+        since = now(connection) - within
+        rows = connection.execute(query.where(delivery.c.created_at >= since).order_by(delivery.c.id.desc()))
+        return [_row(dict(row._mapping)) for row in rows]
+
+
 def deliveries_of(engine: Engine, job_id: int) -> list[DeliveryRow]:
     """All reports of a job, sent or not."""
-    query = select(*_COLUMNS).where(delivery.c.job_id == job_id).order_by(delivery.c.id)
+    query = select(delivery).where(delivery.c.job_id == job_id).order_by(delivery.c.id)
     with reading(engine) as connection:
         return [_row(dict(row._mapping)) for row in connection.execute(query)]
 
