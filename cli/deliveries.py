@@ -92,8 +92,10 @@ def look_at_targets(session: Session) -> list[tuple[str, str, str]]:
             found.append(_folder(target))
         elif kind == DeliveryKind.WEBHOOK:
             signed = bool(settings.webhook_secret)
-            found.append(("ok" if signed else "note", f"webhook {target}, {'signed' if signed else 'not signed'}",
-                          "" if signed else "set ODDLOT_WEBHOOK_SECRET, so that the receiver can tell it is Oddlot"))  # fmt: skip
+            advice = "" if signed else "set ODDLOT_WEBHOOK_SECRET, so that the receiver can tell that it is Oddlot"
+            found.append(
+                ("ok" if signed else "note", f"webhook {target}, {'signed' if signed else 'not signed'}", advice)
+            )
         elif not mailed:
             mailed = True
             found.append(_mail_server(settings))

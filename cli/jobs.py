@@ -246,7 +246,7 @@ def job_record(row: "JobRow") -> dict[str, Any]:
 
 
 def whole_record(session: Session, row: "JobRow") -> dict[str, Any]:
-    """`job_record`, the files that were still being written when the folder was listed, and what became of the report."""
+    """`job_record`, the files that were still being written when the folder was listed, and where the report went."""
     from db import jobs
 
     deferred = jobs.deferred_files(session.engine, row.id)
