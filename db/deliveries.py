@@ -54,7 +54,7 @@ class DeliveryRow:
 
     @property
     def number(self) -> str:
-        return f"{self.id}-{int(self.created_at.timestamp())}"
+        return f"{self.id}-{int(1000 * self.created_at.timestamp())}"
 
 
 def plan(engine: Engine, targets: Sequence[Target]) -> int:

@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -58,12 +59,18 @@ class Letters:
 def letters() -> Iterator[tuple[Letters, str]]:
     kept = Letters()
     controller = Controller(kept, hostname="127.0.0.1", port=0)
-    # With port 0 the controller would try to reach itself at 0.
-    controller._trigger_server = lambda: None  # type: ignore[method-assign]
+
+    def port() -> int:
+        return controller.server.sockets[0].getsockname()[1]
+
+    def greet() -> None:  # as the controller would, but at the port that the system chose
+        with socket.create_connection(("127.0.0.1", port()), 10) as connection:
+            connection.recv(100)
+
+    controller._trigger_server = greet  # type: ignore[method-assign]
     controller.start()
     try:
-        port = controller.server.sockets[0].getsockname()[1]
-        yield kept, f"smtp://127.0.0.1:{port}"
+        yield kept, f"smtp://127.0.0.1:{port()}"
     finally:
         controller.stop()
 
@@ -215,13 +222,16 @@ def test_what_a_webhook_answers_is_told_and_none_of_its_secrets(engine, configur
     assert (row.state, row.attempts) == ("failed", 9)
     assert row.error == "the receiver answered 503 Service Unavailable"
     assert row.target == f"http://127.0.0.1:{receiver.server_port}"
+    assert receiver.posts == []
+
+
+def test_a_receiver_with_another_secret_takes_nothing(engine, configured, receiver, finished) -> None:
     (row,) = deliver(engine, configured(**webhook(receiver) | {"webhook_secret": "another"}), finished)
+    assert (row.state, row.error) == ("failed", "the receiver answered 401 Unauthorized")
     assert receiver.posts == []
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(engine, configured, finished, monkeypatch) -> None:
-    import socket
-
     monkeypatch.setattr(senders, "SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
@@ -257,9 +267,7 @@ def test_a_full_disk_leaves_no_half_report(engine, configured, finished, tmp_pat
 
 
 def test_names_of_files_are_those_that_any_file_system_takes(engine, finished) -> None:
-    assert file_name(finished) == f"_b_lot__b___Bcc__eve_plant__31m__dce9-job-{finished.id}.html" or file_name(
-        finished
-    ).endswith(f"-job-{finished.id}.html")
+    assert file_name(finished).endswith(f"-job-{finished.id}.html")
     assert not set(file_name(finished)) & set("/\\<>:\"'|?*\r\n\x1b")
     assert not file_name(finished).startswith(".")
 
