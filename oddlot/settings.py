@@ -187,6 +187,8 @@ def _check_addresses(settings: Settings) -> None:
         try:
             parts = urlsplit(value)
             usable = parts.scheme in schemes and parts.hostname and (parts.port is None or parts.port > 0)
+            # Behind the host of a mail server nothing has a meaning: it would be the rest of a password.
+            usable = usable and not parts.fragment and (kinds == "http" or parts.path in ("", "/"))
         except ValueError:
             usable = False
         if not usable or not value.isprintable() or not value.isascii() or " " in value:

@@ -29,8 +29,8 @@ def test_a_pdf_is_printed_by_the_chromium_of_the_machine(inspected, tmp_path) ->
 def test_without_a_chromium_a_pdf_is_one_line(inspected, tmp_path) -> None:
     inspected.environ["PATH"] = str(tmp_path)
     error = inspected.run("report", "last", "-o", tmp_path / "report.pdf", status=1)
-    assert error == ("oddlot: a PDF needs a Chromium on this machine and there is none: install chromium, or write .html "
-                     "and print it from any browser\n")  # fmt: skip
+    assert error.startswith("oddlot: a PDF needs a Chromium on this machine and there is none: install chromium")
+    assert len(error.splitlines()) == 1
     assert not (tmp_path / "report.pdf").exists()
 
 
@@ -84,7 +84,13 @@ def test_doctor_tells_which_target_cannot_be_reached(inspected, tmp_path) -> Non
 
 
 BAD = {
-    "ODDLOT_SMTP_URL": [f"smtp://x:{SECRET}@host:port", f"http://x:{SECRET}@host", SECRET, f"smtp://a/{SECRET}@h:x"],
+    "ODDLOT_SMTP_URL": [
+        f"smtp://x:{SECRET}@host:port",
+        f"http://x:{SECRET}@host",
+        SECRET,
+        f"smtp://ada:12/{SECRET}@host",
+        f"smtp://ada:12#{SECRET}@host",
+    ],
     "ODDLOT_WEBHOOK_URL": [f"ftp://x:{SECRET}@host", f"http://{SECRET}@", f"http://host/\n{SECRET}"],
     "ODDLOT_PUBLIC_URL": ["javascript:alert(1)", "oddlot.example"],
     "ODDLOT_REPORT_EMAIL": ["ada", "ada@plant\nBcc: eve@plant", "a b@c"],
