@@ -107,9 +107,11 @@ def _owed(connection: Connection, target: Target) -> list[tuple[int, datetime | 
 
 def any_due(engine: Engine, targets: Sequence[Target]) -> bool:
     """Whether `claim` would find something."""
+    if not targets:
+        return False
     with reading(engine) as connection:
         due = select(delivery.c.id).where(_due(targets), delivery.c.next_at <= now(connection)).limit(1)
-        return bool(targets) and connection.execute(due).first() is not None
+        return connection.execute(due).first() is not None
 
 
 def claim(engine: Engine, targets: Sequence[Target], owner: str, lease_seconds: float) -> DeliveryRow | None:
