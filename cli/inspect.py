@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import jobs as job_commands
+from cli.deliveries import send_reports
 from cli.jobs import AsJson, Glob, Key, Line, Lot, OnlyNew, Priority, Recursive
 from cli.output import Format, note, print_json, say
 from cli.results import COLUMNS, FLAGGED_TABLE, show_rows
@@ -63,10 +64,11 @@ def inspect(
         if as_json:
             print_json(job_commands.whole_record(session, row))
         return
+    if not as_json:
+        show_inspection(session, row)
+    send_reports(session, row.id)
     if as_json:
         print_json({**job_commands.whole_record(session, row), "flagged_items": flagged_rows(session, row.id)})
-    else:
-        show_inspection(session, row)
     job_commands.raise_unless_done(row)
 
 

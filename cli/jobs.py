@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.deliveries import delivery_records, say_deliveries
 from cli.output import AsJson, Format, note, print_json, say, write_rows
 from cli.session import Session, open_session
 from cli.waiting import wait_for_job
@@ -189,6 +190,7 @@ def job(
         say(f"error: {row.error}")
     if row.pruned_at is not None:
         say(f"pruned on {row.pruned_at:%Y-%m-%d}: results, heat maps and thumbnails were removed; this record stays")
+    say_deliveries(session, row.id)
 
 
 def cancel(job_id: JobId, as_json: AsJson = False) -> None:
@@ -246,10 +248,11 @@ def job_record(row: "JobRow") -> dict[str, Any]:
 
 
 def whole_record(session: Session, row: "JobRow") -> dict[str, Any]:
-    """`job_record` and the files that were still being written when the folder was listed."""
+    """`job_record`, the files that were still being written when the folder was listed, and where the report went."""
     from db import jobs
 
-    return {**job_record(row), "deferred": jobs.deferred_files(session.engine, row.id)}
+    deferred = jobs.deferred_files(session.engine, row.id)
+    return {**job_record(row), "deferred": deferred, "deliveries": delivery_records(session, row.id)}
 
 
 def summary(row: "JobRow") -> str:

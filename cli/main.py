@@ -21,6 +21,7 @@ from cli import (
     models,
     nightly,
     quality,
+    report,
     results,
     services,
     threshold,
@@ -59,6 +60,7 @@ jobs.register(app)
 results.register(app)
 export.register(app)
 explain.register(app)
+report.register(app)
 nightly.register(app)
 items.register(app)
 quality.register(app)

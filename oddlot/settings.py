@@ -5,9 +5,10 @@ Plain dataclass on purpose: it costs 1 ms where pydantic-settings costs 200 ms o
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ import platformdirs
 from oddlot.errors import SettingsError
 
 EMBEDDED = "embedded"
+
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,20 @@ class Settings:
     """Files larger than this are refused unread."""
     audit_items: int = 20
     """Unflagged items of a job that are drawn by chance to be shown to a person, on average; 0 means none."""
+    public_url: str = ""
+    """Address under which people reach the review page, for the links in reports; empty: reports have none."""
+    report_folder: str = ""
+    """Folder into which the report of every finished job is written; empty: none is."""
+    report_email: str = ""
+    """Addresses, with commas between them, to which the report of every finished job is sent; empty: none is."""
+    report_from: str = ""
+    """Sender of those e-mails; empty: oddlot at this host's name."""
+    smtp_url: str = field(default="", repr=False)
+    """Mail server: `smtp://host:25`, `smtp://user:password@host:587?starttls=yes` or `smtps://...`."""
+    webhook_url: str = field(default="", repr=False)
+    """Address to which a record of every finished job is posted as JSON; empty: none is."""
+    webhook_secret: str = field(default="", repr=False)
+    """Key with which those posts are signed; empty: they are not signed."""
 
     @property
     def embedded_broker(self) -> bool:
@@ -148,6 +165,7 @@ def _check(settings: Settings) -> None:
     if settings.database_url.partition("?")[0].count("@") > 1 and not settings.embedded_database:
         # What follows the first would be taken for a host, and errors name hosts.
         raise SettingsError("ODDLOT_DATABASE_URL is not a URL: write an @ in a password as %40")
+    _check_addresses(settings)
     schemes = ("redis://", "rediss://", "redis+socket://")
     if settings.embedded_broker:
         return
@@ -159,3 +177,35 @@ def _check(settings: Settings) -> None:
         raise SettingsError(
             "ODDLOT_BROKER_URL is not a URL: write special characters of a password as %40 for @, %2F for /, and so on"
         ) from None
+
+
+def _check_addresses(settings: Settings) -> None:
+    """Where reports go. No value is shown: each may hold a password."""
+    for name, kinds in (("public_url", "http"), ("webhook_url", "http"), ("smtp_url", "smtp")):
+        value = getattr(settings, name)
+        if not value:
+            continue
+        schemes = (kinds, f"{kinds}s")
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in schemes and parts.hostname and (parts.port is None or parts.port > 0)
+            # Behind the host of a mail server nothing has a meaning: it would be the rest of a password.
+            usable = usable and not parts.fragment and (kinds == "http" or parts.path in ("", "/"))
+        except ValueError:
+            usable = False
+        if not usable or not value.isprintable() or not value.isascii() or " " in value:
+            raise SettingsError(
+                f"ODDLOT_{name.upper()} is not a URL that begins with {kinds}:// or {kinds}s://: write special "
+                "characters of a password as %40 for @, %2F for /, and so on"
+            )
+    addresses = [*report_addresses(settings), *([settings.report_from] if settings.report_from else [])]
+    for address in addresses:
+        if not _ADDRESS.fullmatch(address):
+            raise SettingsError(f"ODDLOT_REPORT_EMAIL or ODDLOT_REPORT_FROM holds {address!r}: write name@host")
+    if settings.report_email and not settings.smtp_url:
+        raise SettingsError("ODDLOT_REPORT_EMAIL needs a mail server: set ODDLOT_SMTP_URL, e.g. smtp://mail:25")
+
+
+def report_addresses(settings: Settings) -> list[str]:
+    """The addresses of `report_email`, each once."""
+    return list(dict.fromkeys(part.strip() for part in settings.report_email.split(",") if part.strip()))

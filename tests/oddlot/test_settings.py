@@ -79,9 +79,17 @@ def test_an_empty_variable_is_no_variable(home) -> None:
 
 
 def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) -> None:
-    paths = {"home": tmp_path / "moved", "model_store": tmp_path / "store", "map_store": tmp_path / "maps",
-             "thumb_store": tmp_path / "thumbnails"}  # fmt: skip
-    texts = {"database_url": "postgresql://host/db", "broker_url": "redis://host/0"}
+    paths = {
+        "home": tmp_path / "moved",
+        "model_store": tmp_path / "store",
+        "map_store": tmp_path / "maps",
+        "thumb_store": tmp_path / "thumbs",
+    }
+    texts = {
+        "database_url": "postgresql://host/db", "broker_url": "redis://host/0", "public_url": "https://oddlot.example",
+        "report_folder": "/srv/reports", "report_email": "ada@plant.example", "report_from": "oddlot@plant.example",
+        "smtp_url": "smtp://mail:25", "webhook_url": "https://mes.example/x", "webhook_secret": "secret",
+    }  # fmt: skip
     numbers = {
         "batch_size": 5,
         "concurrency": 3,
