@@ -93,6 +93,7 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
     numbers = {
         "batch_size": 5,
         "concurrency": 3,
+        "audit_items": 7,
         "lease_seconds": 60.5,
         "sweep_seconds": 2.0,
         "stall_seconds": 90.0,
