@@ -33,6 +33,8 @@ class Settings:
     """Folder where the bundles of all models stand; shared by all hosts."""
     map_store: Path
     """Folder where the heat maps of flagged items are put; shared by all hosts."""
+    thumb_store: Path
+    """Folder where small pictures for pages and reports are kept once they were made; shared by all hosts."""
     batch_size: int = 64
     """Items in one unit of queue work."""
     concurrency: int = 0
@@ -85,6 +87,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     values.setdefault("broker_url", EMBEDDED)
     values.setdefault("model_store", home / "models")
     values.setdefault("map_store", home / "maps")
+    values.setdefault("thumb_store", home / "thumbnails")
     typed = {field.name: _typed(field.name, field.type, values[field.name])
              for field in fields(Settings) if field.name in values}  # fmt: skip
     settings = Settings(home=home, **typed)
