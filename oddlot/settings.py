@@ -163,7 +163,7 @@ def _check(settings: Settings) -> None:
         "sweep_seconds": (0.1, 3_600), "stall_seconds": (1, 86_400), "max_attempts": (1, 100),
         "settle_seconds": (0, 3_600), "picture_seconds": (1, 3_600), "child_megabytes": (0, 10**6),
         "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12), "audit_items": (0, 100_000),
-        "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12), "review_port": (1, 65_535),
+        "review_port": (1, 65_535),
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)

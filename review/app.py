@@ -16,7 +16,8 @@ from db.engine import open_database
 from oddlot.errors import NotFoundError, OddlotError, StateError
 from oddlot.settings import Settings
 from report.charts import stylesheet
-from review import deciding, entry, flagged_pages, item_pages, night_pages, pictures_out
+from review import deciding, entry, flagged_pages, item_pages, model_pages, night_pages, pictures_out, quality_page
+from review.comparing import Comparisons
 from review.guard import Guard
 from review.picture_process import PictureProcesses
 from review.rendering import page
@@ -25,7 +26,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 def make_app(settings: Settings) -> FastAPI:
-    """The application, with `app.state.engine`, `.settings`, `.guard` and `.pictures`.
+    """The application, with `app.state.engine`, `.settings`, `.guard`, `.pictures` and `.comparisons`.
 
     Raises SettingsError where it would be open to others without a password, DatabaseError where there is no database
     of this version.
@@ -37,14 +38,15 @@ def make_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         yield
+        app.state.comparisons.close()
         pictures.close()
         engine.dispose()
 
     app = FastAPI(title="Oddlot", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
     app.state.engine, app.state.settings = engine, settings
-    app.state.guard, app.state.pictures = guard, pictures
+    app.state.guard, app.state.pictures, app.state.comparisons = guard, pictures, Comparisons(settings)
     app.middleware("http")(guard)
-    for room in (night_pages, flagged_pages, item_pages, pictures_out, deciding, entry):
+    for room in (night_pages, flagged_pages, item_pages, pictures_out, deciding, quality_page, model_pages, entry):
         app.include_router(room.router)
     _include_interface(app)
     colours = stylesheet()
