@@ -1,4 +1,4 @@
-"""Models on the page: what they know, a threshold tried on history, candidates compared and promoted, and the way back."""
+"""Models on the page: what they know, another threshold, candidates compared and promoted, and the way back."""
 
 import datetime as dt
 from dataclasses import dataclass, fields
