@@ -103,6 +103,7 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "child_megabytes": 1500,
         "max_pixels": 1000,
         "max_file_bytes": 2000,
+        "audit_items": 7,
     }
     expected = Settings(**paths, **texts, **numbers)
     assert {field.name for field in fields(Settings)} == {*paths, *texts, *numbers}
