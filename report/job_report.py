@@ -35,6 +35,7 @@ def make_report(settings: Settings, engine: Engine, job_id: int | Literal["last"
     scores = scores_in_order(engine, row.id)
     calibration = night_charts.calibration_of(settings, model)
     trend, nights = night_charts.night_trend(engine, row)
+    evidence = night_charts.evidence_of(row.validity)
     odd = list(odd_pictures(settings, engine, row.id, row.source))
     with reading(engine) as connection:
         made_at = now(connection)
@@ -45,11 +46,12 @@ def make_report(settings: Settings, engine: Engine, job_id: int | Literal["last"
         reasons=summary.reasons(row),
         notes=summary.reasons(row, "notes"),
         decision=summary.decision(row),
-        evidence=[Markup(chart) for chart in night_charts.evidence_charts(row.validity)],
-        histogram=Markup(night_charts.score_histogram(scores, calibration)) if scores else None,
-        scatter=Markup(night_charts.score_scatter(scores)) if scores else None,
+        speaking=[one for one in evidence if one.speaks],
+        silent=[one for one in evidence if not one.speaks],
+        histogram=night_charts.score_histogram(scores, calibration) if scores else None,
+        scatter=night_charts.score_scatter(scores) if scores else None,
         calibration=calibration,
-        trend=Markup(trend),
+        trend=trend,
         nights=nights,
         odd=odd,
         most=MOST,
@@ -82,6 +84,7 @@ def environment() -> Environment:
     )  # fmt: skip
     made.filters["moment"] = lambda moment: "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
     made.filters["number"] = lambda number: f"{number:,}"
+    made.filters["chart"] = Markup  # made by `charts`, which escapes
     made.globals["counted"] = summary.counted
     return made
 
