@@ -18,7 +18,7 @@ from oddlot.words import ItemState, JobState, Verdict
 from report import charts, night_charts, summary
 from report.links import item_link, job_link
 from report.model_card import model_card
-from report.odd_pictures import MOST, odd_pictures, shown_path
+from report.odd_pictures import odd_pictures, shown_path
 
 MOST_FILES = 200
 """Files that are named in each list of those that were not inspected."""
@@ -54,7 +54,6 @@ def make_report(settings: Settings, engine: Engine, job_id: int | Literal["last"
         trend=trend,
         nights=nights,
         odd=odd,
-        most=MOST,
         any_heat=any(one.heat for one in odd),
         lists=[
             (title, count, _not_inspected(engine, row, state))
@@ -71,7 +70,7 @@ def make_report(settings: Settings, engine: Engine, job_id: int | Literal["last"
         item_link=lambda item_id: item_link(settings, item_id),
         version=oddlot.__version__,
         made_at=made_at,
-        chart_colours=Markup(charts.stylesheet()),
+        chart_colours=charts.stylesheet(),
     )  # fmt: skip
 
 
