@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import oddlot
-from cli import database, demo, doctor, explain, fit, inspect, items, jobs, models, nightly, results, services
+from cli import database, demo, doctor, explain, fit, held, inspect, items, jobs, models, nightly, results, services
 from cli.output import printable
 from oddlot.errors import OddlotError
 
@@ -40,6 +40,7 @@ fit.register(app)
 models.register(app)
 inspect.register(app)
 jobs.register(app)
+held.register(app)
 results.register(app)
 explain.register(app)
 nightly.register(app)
@@ -52,7 +53,7 @@ demo.register(app)
 
 def main() -> None:
     """Entry point of the `oddlot` command: exit 0 on success, 1 on an error of ours, 2 on wrong usage, 3 where a fit
-    ended with a model that is not active."""
+    ended with a model that is not active, 4 where a job that was waited for is held or discarded."""
     for stream in (sys.stdout, sys.stderr):
         # File names may hold bytes that are no text. Written as \udcXX they are valid in JSON, too.
         if isinstance(stream, io.TextIOWrapper):

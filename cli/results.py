@@ -1,16 +1,17 @@
 """`flagged` and `results`: what a job, a night or a line came to."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.jobs import find_job
-from cli.output import Format, write_rows
+from cli.output import Format, note, write_rows
 from cli.session import Session, open_session
 from oddlot.errors import OddlotError
-from oddlot.words import ItemState
+from oddlot.words import ItemState, JobState
 
 if TYPE_CHECKING:
     from db.results import ResultFilter
@@ -60,7 +61,7 @@ def flagged(
     until: Until = None, min_score: MinScore = None, unreviewed: Unreviewed = False, limit: Limit = None,
     kind: Kind = Format.TABLE, as_json: AsJson = False, output: Output = None, fdr: Fdr = None,
 ) -> None:  # fmt: skip
-    """The flagged items, most suspicious first. Without a filter: of all jobs.
+    """The flagged items, most suspicious first. Without --job: of all jobs but those that are held or discarded.
 
     With --fdr, those of one job or night that Benjamini and Hochberg's procedure flags among all of its pictures, in
     place of those above their model's threshold; --min-score and --unreviewed then leave out some of them.
@@ -73,11 +74,32 @@ def flagged(
     wanted = _filter(
         session, job, model, line, lot, since, until, min_score, unreviewed, None, flagged_only=fdr is None
     )
+    if job is None:
+        wanted = replace(wanted, believed_only=True)
+        _say_held(session, wanted)
+    else:
+        _say_state(session, job)
     if fdr is not None:
         from cli.discoveries import flag_together
 
         wanted = flag_together(session, wanted, fdr)
     show_rows(session, wanted, Format.JSON if as_json else kind, output, limit, FLAGGED_TABLE)
+
+
+def _say_held(session: Session, wanted: "ResultFilter") -> None:
+    """Which jobs are left out, and wait for a word."""
+    from db.results import held_jobs
+
+    if held := held_jobs(session.engine, wanted):
+        shown = ", ".join(str(number) for number in held[:10]) + (", ..." if len(held) > 10 else "")
+        note(f"left out, because held: job {shown}; `oddlot job {held[0]}` says why")
+
+
+def _say_state(session: Session, job: str) -> None:
+    row = find_job(session, job)
+    if row.state in (JobState.HELD, JobState.DISCARDED):
+        note(f"job {row.id} is {row.state!s}: its pictures do not look like those that the model knows; "
+             f"`oddlot job {row.id}` says why")  # fmt: skip
 
 
 def results(
@@ -97,8 +119,6 @@ def show_rows(
     table_columns: list[str],
 ) -> int:  # fmt: skip
     """Print the rows of a filter; returns how many there are."""
-    from dataclasses import replace
-
     from db.results import iter_results
 
     if limit and kind is not Format.TABLE:

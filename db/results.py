@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Engine, Select, exists, func, select
 
 from db.engine import reading
 from db.schema import batch, item, job, model, result, verdict
-from oddlot.words import ItemState
+from oddlot.words import ItemState, JobState
 
 CHUNK = 1000
 """Rows that are held in memory at a time."""
@@ -19,7 +19,8 @@ CHUNK = 1000
 class ResultFilter:
     """Which items; what is None (or False) does not filter. `since` is included, `until` is not; both aware.
 
-    `flagged_only` are those above their model's threshold, `max_p_value` those with a p-value of at most that.
+    `flagged_only` are those above their model's threshold, `max_p_value` those with a p-value of at most that;
+    `believed_only` leaves out jobs that are held or discarded.
     """
 
     job_id: int | None = None
@@ -33,6 +34,7 @@ class ResultFilter:
     flagged_only: bool = False
     max_p_value: float | None = None
     unreviewed: bool = False
+    believed_only: bool = False
     limit: int | None = None
 
 
@@ -64,6 +66,15 @@ def calibration_sizes(engine: Engine, wanted: ResultFilter) -> list[int]:
     counts = [card.get("pictures") for card in cards]  # of a bundle that was carried here, a card may hold anything
     sizes = [count.get("calibration") for count in counts if isinstance(count, dict)]
     return [size for size in sizes if type(size) is int and size > 0]
+
+
+def held_jobs(engine: Engine, wanted: ResultFilter) -> list[int]:
+    """The jobs that are held, of the model, line and lot that are wanted, newest first."""
+    query = select(job.c.id).join(model, model.c.id == job.c.model_id).where(job.c.state == JobState.HELD)
+    asked = ((model.c.name, wanted.model), (job.c.line, wanted.line), (job.c.lot, wanted.lot))
+    query = query.where(*(column == value for column, value in asked if value is not None))
+    with reading(engine) as connection:
+        return list(connection.execute(query.order_by(job.c.id.desc())).scalars())
 
 
 def _query(wanted: ResultFilter) -> Select[Any]:
@@ -117,5 +128,7 @@ def _query(wanted: ResultFilter) -> Select[Any]:
         query = query.where(item.c.state == wanted.state)
     if wanted.unreviewed:
         query = query.where(~exists().where(verdict.c.item_id == item.c.id))
+    if wanted.believed_only:
+        query = query.where(job.c.state.not_in([JobState.HELD, JobState.DISCARDED]))
     order = [result.c.score.desc(), item.c.id] if ranked else [item.c.id]
     return query.order_by(*order).limit(wanted.limit)

@@ -6,19 +6,23 @@ Decoded pictures stand in one array file that is mapped, not loaded, so that mem
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.lib.format import open_memmap
 
+from oddlot.appearance import NEIGHBOURS
 from oddlot.errors import TrainingError, UnreadablePicture
 from oddlot.settings import Settings
+from pictures.appearance import Appearance
 from pictures.listing import FoundFile, ListingReport, list_folder
 from pictures.preprocessing import Preprocessing
 from pictures.reading import Picture, read_picture
 
 FEWEST_PICTURES = 20
+MOST_APPEARANCES = 10_000
+"""Pictures whose appearance is kept, about; 4 kB each."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class TrainingSet:
 
     `pixels` is (n, height, width, channels), uint8 or float32 in 0..255, mapped from disk; `fingerprint` is a SHA-256
     over the hashes of the files, independent of their names; `refused` holds path and reason of what was not read;
-    `files` are those of the n pictures as they were listed.
+    `files` are those of the n pictures as they were listed, `appearances` how they look, or of many pictures
+    some thousands, in runs of neighbours.
     """
 
     pixels: np.ndarray
@@ -35,6 +40,7 @@ class TrainingSet:
     refused: list[tuple[str, str]]
     fingerprint: str
     files: list[FoundFile]
+    appearances: list[Appearance] = field(default_factory=list)
 
 
 def find_good_pictures(folder: Path, settings: Settings) -> list[FoundFile]:
@@ -73,6 +79,8 @@ def read_pictures(
     pixels = open_memmap(store, mode="w+", dtype=dtype, shape=shape)
     hashes: list[str] = []
     usable: list[FoundFile] = []
+    appearances: list[Appearance] = []
+    every = -(-len(files) // MOST_APPEARANCES)
     refused: list[tuple[str, str]] = []
     with ThreadPoolExecutor(threads) as readers:
         for done, (file, picture) in enumerate(zip(files, readers.map(read, files), strict=True), start=1):
@@ -82,11 +90,13 @@ def read_pictures(
                 pixels[len(hashes)] = picture.pixels
                 hashes.append(picture.sha256)
                 usable.append(file)
+                if (done - 1) // NEIGHBOURS % every == 0:
+                    appearances.append(picture.appearance)
             if on_read is not None:
                 on_read(done, len(files))
     pixels.flush()
     digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-    return TrainingSet(pixels[: len(hashes)], hashes, refused, digest, usable)
+    return TrainingSet(pixels[: len(hashes)], hashes, refused, digest, usable, appearances)
 
 
 def check_usable(training_set: TrainingSet, folder: Path) -> None:
