@@ -32,8 +32,10 @@ LOWEST_QUARTER, LEAST_USUAL = 0.25, 0.25
 """The scene has changed where fewer than a quarter as many pictures as usual score like the lowest quarter of good
 ones. In a bad lot the good parts still do (Storey's estimate of the share of true nulls, at 0.75)."""
 FEWEST_CALIBRATED = 3
-REPEATED, BLANK, UNREADABLE = 0.1, 0.1, 0.2
+REPEATED, BLANK, UNREADABLE = 0.1, 0.1, 0.25
 """Shares of the night beyond the usual one, from which on it is held."""
+NOTED = 0.05
+"""A share of unreadable files beyond the usual one that is said, but no reason."""
 FEWEST_REPEATED, FEWEST_BLANK, FEWEST_UNREADABLE = 5, 3, 5
 MANY_FLAGGED = 3.0
 """A lot is said to be bad from so many times the flags of good pictures on."""
@@ -102,6 +104,8 @@ def _check_files(night: Night, reference: Reference | None, found: Findings) -> 
     usual = 0.0 if reference is None else reference.unreadable
     if night.unreadable >= max(FEWEST_UNREADABLE, (usual + UNREADABLE) * night.listed):
         found.hold("unreadable", unreadable(night.unreadable, night.listed, usual))
+    elif night.unreadable >= max(FEWEST_UNREADABLE, (usual + NOTED) * night.listed):
+        found.note("unreadable", unreadable(night.unreadable, night.listed, usual))
 
 
 def _check_blank(night: Night, reference: Reference | None, found: Findings) -> None:

@@ -12,6 +12,8 @@ from pictures.decoding import Decoded
 
 SIDE = 32
 """Places along a side of the thumbnail."""
+SHARPNESS_SIDE = 128
+"""Pixels a side at least of the picture on which sharpness is measured."""
 LEAST_CONTRAST = 0.5
 """Gray levels of contrast below which nothing can be said of sharpness or likeness."""
 COLOUR_STEP = 64
@@ -41,7 +43,9 @@ class Appearance:
 def appearance(pixels: np.ndarray, decoded: Decoded, mask: np.ndarray | None) -> Appearance:
     """Measure a preprocessed picture `pixels` (height, width, channels) in 0..255; `mask` (height, width) bool says
     what counts."""
-    gray = pixels[:, :, 0].astype(np.float32) if pixels.shape[2] == 1 else pixels.mean(axis=2, dtype=np.float32)
+    gray = pixels[:, :, 0].astype(np.float32)
+    if pixels.shape[2] == 3:  # several times as fast as a mean along the last axis
+        gray = (gray + pixels[:, :, 1] + pixels[:, :, 2]) / np.float32(3)
     thumbnail = _thumbnail(gray)
     red, blue = _colour(decoded)
     width, height = decoded.upright
@@ -63,7 +67,7 @@ def standardised(thumbnails: np.ndarray) -> np.ndarray:
 def difference(one: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Root mean square differences, in gray levels, of a thumbnail and (k, 32, 32) others, each less its mean: (k,)."""
     apart = (others - others.mean(axis=(1, 2), keepdims=True)) - (one - one.mean())
-    return np.asarray(np.sqrt((apart**2).mean(axis=(1, 2))))
+    return np.sqrt(np.einsum("kyx,kyx->k", apart, apart) / one.size)
 
 
 def _thumbnail(gray: np.ndarray) -> np.ndarray:
@@ -80,16 +84,18 @@ def _thumbnail(gray: np.ndarray) -> np.ndarray:
 
 
 def _sharpness(gray: np.ndarray) -> float:
-    """Of means over 2 x 2 pixels, in which the sensor's noise counts for less, where the picture has enough of them."""
-    if min(gray.shape) >= 4 * SIDE:
-        height, width = (side - side % 2 for side in gray.shape)
-        gray = gray[:height, :width].reshape(height // 2, 2, width // 2, 2).mean(axis=(1, 3))
+    """Of means over k x k pixels that leave from 128 to 255 a side, in which the sensor's noise counts for less."""
+    k = max(1, min(gray.shape) // SHARPNESS_SIDE)
+    height, width = (side - side % k for side in gray.shape)
+    if k > 1:
+        gray = gray[:height, :width].reshape(height // k, k, width // k, k).mean(axis=(1, 3))
     spread = float(gray.std())
     if spread < LEAST_CONTRAST:
         return math.nan
     inner = gray[1:-1, 1:-1]
     laplacian = 4 * inner - gray[:-2, 1:-1] - gray[2:, 1:-1] - gray[1:-1, :-2] - gray[1:-1, 2:]
-    return 100 * math.log(max(float(np.sqrt((laplacian**2).mean())), 1e-3) / spread)
+    energy = float(np.vdot(laplacian, laplacian)) / laplacian.size
+    return 100 * math.log(max(math.sqrt(energy), 1e-3) / spread)
 
 
 def _colour(decoded: Decoded) -> tuple[float, float]:
