@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from db.findings import FIGURES, Findings, blank, many_flagged, moved, repeated, scores_moved, unreadable
+from db.findings import FIGURES, Figure, Findings, blank, many_flagged, moved, repeated, scores_moved, unreadable
 from oddlot.appearance import NEAREST, Reference
 
 BY_CHANCE = 1e-3
 """How probable it may be, for one rule, that a night of good pictures looks like that by chance."""
+NOTED_BY_CHANCE = 1e-2
+"""The same for what is said and holds nothing."""
 FEWEST = 10
 """Scored pictures below which figures and scores are not compared: a handful of parts is whatever it is."""
 HALF = 0.5, 0.05
@@ -136,7 +138,7 @@ def _check_figures(night: Night, reference: Reference, found: Findings) -> None:
         values = values[np.isfinite(values)]
         if not len(values):
             continue
-        found.evidence[name] = _histogram(figure.title, figure.unit, np.array(known), values)
+        found.evidence[name] = _histogram(figure, np.array(known), values)
         if len(values) < FEWEST:
             continue
         usual = quantile(known, 0.05), quantile(known, 0.95)
@@ -175,7 +177,7 @@ def _check_flagged(night: Night, found: Findings) -> None:
     rank = max(1, int(rate * (n + 1)))
     if n < 1 or night.flagged < max(FEWEST_FLAGGED, MANY_FLAGGED * rate * night.scored):
         return
-    if chance_of_more(night.flagged, night.scored, rank, n) < BY_CHANCE:
+    if chance_of_more(night.flagged, night.scored, rank, n) < NOTED_BY_CHANCE:
         found.note("flagged", many_flagged(night.flagged, night.scored, rate, as_usual=not found.reasons))
 
 
@@ -187,8 +189,10 @@ def quantile(sketch: Sequence[float], share: float) -> float:
     return sketch[low] + (place - low) * (sketch[high] - sketch[low])
 
 
-def _histogram(title: str, unit: str, known: np.ndarray, values: np.ndarray) -> dict[str, Any]:
+def _histogram(figure: Figure, known: np.ndarray, values: np.ndarray) -> dict[str, Any]:
     """Shares of both in equal bins; what lies beyond the outermost, a hundredth at most, is counted with those."""
+    if figure.logarithmic:
+        known, values = (100 * np.exp(np.minimum(each, 1000.0) / 100) for each in (known, values))
     low = min(float(known[0]), float(np.quantile(values, 0.005)))
     high = max(float(known[-1]), float(np.quantile(values, 0.995)))
     if high - low < 1e-6 * max(1.0, abs(high)):
@@ -196,8 +200,8 @@ def _histogram(title: str, unit: str, known: np.ndarray, values: np.ndarray) -> 
     edges = np.linspace(low, high, BINS + 1)
     model, tonight = (np.histogram(np.clip(each, low, high), edges)[0] / len(each) for each in (known, values))
     return {
-        "title": title, "edges": [round(edge, 4) for edge in edges.tolist()], "model": _shares(model),
-        "tonight": _shares(tonight), "unit": unit,
+        "title": figure.title, "edges": [round(edge, 4) for edge in edges.tolist()], "model": _shares(model),
+        "tonight": _shares(tonight), "unit": figure.unit,
     }  # fmt: skip
 
 

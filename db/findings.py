@@ -1,5 +1,6 @@
 """What is said of a night, in plain words for whoever reads it in the morning."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +9,8 @@ from typing import Any
 class Figure:
     """One figure of a picture. `low` and `high` say what the pictures are where it is lower or higher than usual, and
     what to look at; empty where that is nothing to hold a night for. `floor` is the least difference that matters, and
-    `relative` the same as a share of the usual value."""
+    `relative` the same as a share of the usual value. Where `logarithmic`, it is 100 times a natural logarithm, and
+    shown without that, times 100."""
 
     title: str
     unit: str
@@ -16,6 +18,10 @@ class Figure:
     high: tuple[str, str] | None
     floor: float
     relative: float = 0.0
+    logarithmic: bool = False
+
+    def shown(self, value: float) -> float:
+        return 100 * math.exp(min(value, 1000.0) / 100) if self.logarithmic else value
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -34,8 +40,8 @@ FIGURES = {
         ("have more contrast", "Has the light, the background or the product been changed?"), 4.0,
     ),
     "sharpness": Figure(
-        "sharpness", "on a logarithmic scale", ("are less sharp", "Is the lens out of focus, dirty or shaking?"),
-        ("are sharper, or have more noise,", "Has the focus, the gain or the camera been changed?"), 15.0,
+        "sharpness", "of 100", ("are less sharp", "Is the lens out of focus, dirty or shaking?"),
+        ("are sharper, or have more noise,", "Has the focus, the gain or the camera been changed?"), 15.0, logarithmic=True,
     ),
     "red": Figure("red against green", "of 255", ("are greener", _LIGHT), ("are redder", _LIGHT), 6.0),
     "blue": Figure("blue against yellow", "of 255", ("are yellower", _LIGHT), ("are bluer", _LIGHT), 6.0),
@@ -73,10 +79,10 @@ def moved(
     what, question = words
     who = "the pictures" if half else "many of the pictures"
     share = "half of them" if half else f"{count} of {total}"
-    unit = f" {figure.unit}" if figure.unit else ""
+    value, least, most = (figure.shown(number) for number in (value, *usual))
     return (
         f"{who} {what} than those the model knows: the {figure.title} of {share} is {'below' if side < 0 else 'above'} "
-        f"{value:.0f}{unit}, usual is {usual[0]:.0f} to {usual[1]:.0f}. {question}"
+        f"{value:.0f} {figure.unit}, usual is {least:.0f} to {most:.0f}. {question}"
     )
 
 
