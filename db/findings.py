@@ -41,7 +41,8 @@ FIGURES = {
     ),
     "sharpness": Figure(
         "sharpness", "of 100", ("are less sharp", "Is the lens out of focus, dirty or shaking?"),
-        ("are sharper, or have more noise,", "Has the focus, the gain or the camera been changed?"), 15.0, logarithmic=True,
+        ("are sharper, or have more noise,", "Has the focus, the gain or the camera been changed?"), 15.0,
+        logarithmic=True,
     ),
     "red": Figure("red against green", "of 255", ("are greener", _LIGHT), ("are redder", _LIGHT), 6.0),
     "blue": Figure("blue against yellow", "of 255", ("are yellower", _LIGHT), ("are bluer", _LIGHT), 6.0),

@@ -1,5 +1,6 @@
 """The rows of a job as numbers, and what the rules say of them: what decides whether it is done or held."""
 
+import math
 from array import array
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +75,10 @@ def _looks(connection: Connection, job_id: int) -> dict[str, Any]:
     with connection.execute(query.execution_options(yield_per=BATCHES_AT_ONCE)) as rows:
         for (look,) in rows:
             for name, column in columns.items():
-                column.extend(
-                    float("nan") if value is None else value for value in look.get(name, [None] * len(look["items"]))
-                )
+                values = look.get(name) or [None] * len(look["items"])
+                if None in values:  # found by C, where most batches have none
+                    values = [math.nan if value is None else value for value in values]
+                column.extend(values)
     return {name: np.frombuffer(column, np.float32) for name, column in columns.items()}
 
 
