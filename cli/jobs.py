@@ -88,7 +88,7 @@ def submit(
         job_row = wait_for_job(session, job_row.id, quiet=as_json)
         if not as_json:
             note(completeness(job_row))
-            say_validity(job_row)
+            say_validity(job_row, note)
     if as_json:
         print_json(whole_record(session, job_row))
     elif deferred := jobs.deferred_files(session.engine, job_row.id):

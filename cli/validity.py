@@ -1,5 +1,6 @@
 """What is said of a job's validity: why it is held, what a person decided, what else is worth saying."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from cli.output import printable, say
@@ -12,9 +13,9 @@ HELD_STATUS = 4
 """Exit code of a command that waited for a job whose flags are not to be believed."""
 
 
-def say_validity(row: "JobRow") -> None:
+def say_validity(row: "JobRow", say: Callable[[str], None] = say) -> None:
     """The reasons of a job that is or was held, what is to be decided or was, and the notes; nothing where there are
-    none."""
+    none. `say` puts a line where it belongs."""
     record: dict[str, Any] = row.validity or {}
     if row.state == JobState.HELD:
         say(f"job {row.id} is HELD: its pictures do not look like those that the model knows, so its flags are not to "

@@ -4,6 +4,7 @@ import math
 from array import array
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from sqlalchemy import Connection, func, select
 
 from db.schema import batch, item, job, model, result
@@ -12,6 +13,8 @@ from oddlot.words import ItemState, JobState
 
 if TYPE_CHECKING:
     from db.findings import Findings
+
+log = structlog.get_logger()
 
 RELEASED, DISCARDED = "released", "discarded"
 BATCHES_AT_ONCE = 100
@@ -49,6 +52,7 @@ def _found(
 ) -> "Findings":
     # Imported here: most commands judge nothing, and these need NumPy.
     from db.bounds import Night, judge_night
+    from db.findings import Findings
 
     files, different = connection.execute(
         select(func.count(item.c.sha256), func.count(item.c.sha256.distinct())).where(
@@ -61,7 +65,13 @@ def _found(
         repeated=files - different, p_values=[(row[0], row[1]) for row in connection.execute(grouped)],
         looks=_looks(connection, job_id), calibration=_calibration(card), false_alarms=rate,
     )  # fmt: skip
-    return judge_night(night, read_reference(card))
+    try:
+        return judge_night(night, read_reference(card))
+    except Exception as error:  # a fault here must not cost the results of the batch that ends the job
+        log.exception("the night could not be compared with its model", job=job_id)
+        found = Findings()
+        found.note("unchecked", f"whether the night is to be believed could not be checked: {type(error).__name__}")
+        return found
 
 
 def _looks(connection: Connection, job_id: int) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Appearance:
     thumbnail: np.ndarray
 
 
+@np.errstate(all="ignore")  # pictures of floats may hold any number: what comes of it is left out by who reads it
 def appearance(pixels: np.ndarray, decoded: Decoded, mask: np.ndarray | None) -> Appearance:
     """Measure a preprocessed picture `pixels` (height, width, channels) in 0..255; `mask` (height, width) bool says
     what counts."""

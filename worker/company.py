@@ -20,6 +20,7 @@ class Company:
             self._usual = usual / max(float(np.sqrt((usual**2).sum())), 1e-6)
         self._earlier: list[np.ndarray] = []
 
+    @np.errstate(all="ignore")
     def figures(self, look: Appearance) -> dict[str, float | None]:
         """The figures of the next picture by the names of `oddlot.appearance`; None for what cannot be told."""
         found: dict[str, float] = {

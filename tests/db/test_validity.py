@@ -6,8 +6,8 @@ import pytest
 from making import claimed, finish, scored
 from sqlalchemy import select
 
-from db import endings, jobs, results, settling, sweeping
-from db.batches import Outcome
+from db import bounds, endings, jobs, results, settling, sweeping
+from db.batches import Outcome, finish_batch
 from db.engine import reading
 from db.schema import batch
 from db.validity import discard_job, release_job
@@ -117,8 +117,6 @@ def test_cancelled_jobs_are_cancelled_however_they_look(engine, submit, knowing)
 def test_where_nothing_is_to_be_held_the_reason_is_a_note(engine, submit, knowing):
     job = submit(12, model=knowing, batch_size=12)
     claim = claimed(engine, job, 1)
-    from db.batches import finish_batch
-
     outcomes = [looking(item, brightness=20.0) for item in claim.items]
     row = finish_batch(engine, claim, outcomes, host="here", code_version="0", hold=False)
     assert (row.state, row.validity["reasons"]) == (JobState.DONE, [])
@@ -204,3 +202,13 @@ def test_held_jobs_are_found_by_what_is_asked_for(engine, held):
     assert list(results.iter_results(engine, wanted)) == []
     release_job(engine, held.id, by="Ada")
     assert len(list(results.iter_results(engine, wanted))) == 20
+
+
+def test_a_fault_of_the_check_costs_no_results(engine, submit, knowing, monkeypatch):
+    def fail(*args):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(bounds, "judge_night", fail)
+    done = work_off(engine, submit(20, model=knowing, batch_size=20))
+    assert (done.state, done.scored) == (JobState.DONE, 20)
+    assert "could not be checked" in done.validity["notes"][0]["text"]
