@@ -38,7 +38,7 @@ REPEATED, BLANK, UNREADABLE = 0.1, 0.1, 0.25
 """Shares of the night beyond the usual one, from which on it is held."""
 NOTED = 0.05
 """A share of unreadable files beyond the usual one that is said, but no reason."""
-FEWEST_REPEATED, FEWEST_BLANK, FEWEST_UNREADABLE = 5, 3, 5
+FEWEST_REPEATED, FEWEST_BLANK, FEWEST_UNREADABLE = 8, 3, 5
 MANY_FLAGGED = 3.0
 """A lot is said to be bad from so many times the flags of good pictures on."""
 FEWEST_FLAGGED = 5
