@@ -15,6 +15,7 @@ from cli import (
     explain,
     export,
     fit,
+    held,
     inspect,
     items,
     jobs,
@@ -57,6 +58,7 @@ fit.register(app)
 models.register(app)
 inspect.register(app)
 jobs.register(app)
+held.register(app)
 results.register(app)
 export.register(app)
 explain.register(app)
@@ -73,7 +75,7 @@ demo.register(app)
 
 def main() -> None:
     """Entry point of the `oddlot` command: exit 0 on success, 1 on an error of ours, 2 on wrong usage, 3 where a fit
-    ended with a model that is not active."""
+    ended with a model that is not active, 4 where a job that was waited for is held or discarded."""
     for stream in (sys.stdout, sys.stderr):
         # File names may hold bytes that are no text. Written as \udcXX they are valid in JSON, too.
         if isinstance(stream, io.TextIOWrapper):

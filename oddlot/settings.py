@@ -18,6 +18,7 @@ import platformdirs
 from oddlot.errors import SettingsError
 
 EMBEDDED = "embedded"
+_SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 
@@ -57,6 +58,8 @@ class Settings:
     child_megabytes: int = 0
     """A worker process that ever had more memory than that is replaced after its batch; 0 means never. Not less than a
     model takes, or each batch would load it anew."""
+    hold: bool = True
+    """Whether a night that does not look like what its model knows is held; if not, it is only noted."""
     max_pixels: int = 200_000_000
     """Pictures with more pixels, by their header, are refused unread (decompression bombs)."""
     max_file_bytes: int = 1_000_000_000
@@ -137,15 +140,17 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
     try:
         if kind is Path:
             return Path(value).expanduser().absolute()
+        if kind is bool:
+            return value if isinstance(value, bool) else _SWITCH[value.strip().lower()]
         if kind is int and not isinstance(value, bool | float):
             return int(value)
         if kind is float and not isinstance(value, bool):
             return float(value)
         if kind is str and isinstance(value, str):
             return value
-    except (TypeError, ValueError, RuntimeError):  # the last: a ~user that is not there
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):  # the last: a ~user that is not there
         pass
-    word = {Path: "a path", int: "a whole number", float: "a number", str: "text"}[kind]
+    word = {Path: "a path", int: "a whole number", float: "a number", str: "text", bool: "true or false"}[kind]
     raise SettingsError(f"ODDLOT_{name.upper()} (or {name} in oddlot.toml) must be {word}, not {value!r}")
 
 
