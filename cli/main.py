@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import oddlot
-from cli import database, demo, doctor, explain, fit, inspect, items, jobs, models, nightly, results, services
+from cli import database, demo, doctor, explain, fit, inspect, items, jobs, models, nightly, results, review, services
 from cli.output import printable
 from oddlot.errors import OddlotError
 
@@ -44,6 +44,7 @@ results.register(app)
 explain.register(app)
 nightly.register(app)
 items.register(app)
+review.register(app)
 services.register(app)
 doctor.register(app)
 database.register(app)

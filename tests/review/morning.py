@@ -97,7 +97,7 @@ def make_job(
     """A job of drawn pictures with these scores; None stands for a file that is no picture. Heat maps are kept of the
     flagged and the audited."""
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(abs(hash(str(night))) % 1000)
+    rng = np.random.default_rng(night.toordinal())
     spots = {
         name: (float(x), float(y)) for name, (x, y) in zip(scores, rng.uniform(0.3, 0.7, (len(scores), 2)), strict=True)
     }

@@ -1,0 +1,95 @@
+"""A morning, made once; each test gets a home of its own with it, and a page over that."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from morning import Made, make_morning
+from polling import eventually
+from sqlalchemy import Engine
+
+from db.engine import open_database
+from oddlot.settings import Settings, load_settings
+from review.app import make_app
+
+
+@dataclass(frozen=True)
+class Home:
+    settings: Settings
+    jobs: dict[str, Made]
+
+    @property
+    def night(self) -> Made:
+        return self.jobs["night"]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        return {"ODDLOT_HOME": str(self.settings.home)}
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    folder = tmp_path_factory.mktemp("morning")
+    settings = load_settings({"ODDLOT_HOME": str(folder / "home")})
+    engine = open_database(settings.database_url)
+    made = make_morning(engine, settings, folder / "pictures")
+    engine.dispose()
+    return Home(settings, made)
+
+
+@pytest.fixture
+def home(template: Home, tmp_path: Path) -> Home:
+    """The morning in a home that the test may change; the pictures themselves are shared."""
+    shutil.copytree(template.settings.home, tmp_path / "home")
+    return Home(load_settings({"ODDLOT_HOME": str(tmp_path / "home")}), template.jobs)
+
+
+@pytest.fixture
+def morning_engine(home: Home) -> Iterator[Engine]:
+    engine = open_database(home.settings.database_url)
+    yield engine
+    engine.dispose()
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[str]:
+    """The page behind a real server; its address."""
+    config = uvicorn.Config(make_app(settings), port=0, log_level="critical", timeout_graceful_shutdown=2)
+    running = uvicorn.Server(config)
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    try:
+        eventually(lambda: running.started, "the server did not start")
+        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        running.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def server(home: Home) -> Iterator[str]:
+    """The page without a password, as this machine sees it; its address."""
+    with serving(home.settings) as address:
+        yield address
+
+
+@pytest.fixture
+def locked(home: Home) -> Iterator[httpx.Client]:
+    """The page behind the password `open sesame`."""
+    with (
+        serving(replace(home.settings, review_password="open sesame")) as address,
+        httpx.Client(base_url=address) as opened,
+    ):
+        yield opened
+
+
+@pytest.fixture
+def client(server: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server) as opened:
+        yield opened
