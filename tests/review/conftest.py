@@ -1,22 +1,18 @@
 """A morning, made once; each test gets a home of its own with it, and a page over that."""
 
 import shutil
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from morning import Made, make_morning
-from polling import eventually
+from page_server import serving
 from sqlalchemy import Engine
 
 from db.engine import open_database
 from oddlot.settings import Settings, load_settings
-from review.app import make_app
 
 
 @dataclass(frozen=True)
@@ -55,21 +51,6 @@ def morning_engine(home: Home) -> Iterator[Engine]:
     engine = open_database(home.settings.database_url)
     yield engine
     engine.dispose()
-
-
-@contextmanager
-def serving(settings: Settings) -> Iterator[str]:
-    """The page behind a real server; its address."""
-    config = uvicorn.Config(make_app(settings), port=0, log_level="critical", timeout_graceful_shutdown=2)
-    running = uvicorn.Server(config)
-    thread = threading.Thread(target=running.run)
-    thread.start()
-    try:
-        eventually(lambda: running.started, "the server did not start")
-        yield f"http://127.0.0.1:{running.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        running.should_exit = True
-        thread.join()
 
 
 @pytest.fixture

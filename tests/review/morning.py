@@ -70,7 +70,7 @@ def heat_at(spot: tuple[float, float], top: float, side: int = 32) -> bytes:
     """A stored map with its hottest place, as hot as `top`, at `spot`."""
     yy, xx = (np.mgrid[0:side, 0:side] + 0.5) / side
     hill = np.exp(-(((xx - spot[0]) / 0.09) ** 2 + ((yy - spot[1]) / 0.07) ** 2))
-    return pack_heat(0.2 + (top - 0.2) * hill)
+    return pack_heat(0.2 + (max(top, 0.3) - 0.2) * hill)
 
 
 def make_model(engine: Engine, settings: Settings, *, golden: int = 3) -> ModelRow:
