@@ -80,7 +80,8 @@ def _judge(settings: Settings, job_id: int, count: int) -> None:
     engine = open_database(settings.database_url)
     with engine.connect().execution_options(oddlot_writes=True) as connection, connection.begin():
         connection.exec_driver_sql(
-            "INSERT INTO verdict (item_id, verdict, reviewer, at) SELECT item_id, 'good', 'bench', '2026-01-01 00:00:00' "
+            "INSERT INTO verdict (item_id, verdict, reviewer, at) "
+            "SELECT item_id, 'good', 'bench', '2026-01-01 00:00:00' "
             "FROM result WHERE flagged AND job_id = ? ORDER BY score DESC LIMIT ?", (job_id, count),
         )  # fmt: skip
     engine.dispose()

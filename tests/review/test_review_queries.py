@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 from morning import HELD, NIGHT, make_job, make_many, make_model
-from sqlalchemy import update
+from sqlalchemy import event, update
 
 from db import review, review_words
 from db.engine import reading, writing
@@ -12,6 +12,7 @@ from db.items import get_item
 from db.jobs import get_job
 from db.review import UNREVIEWED, Choice
 from db.review_nights import same_name, score_histogram, without_result
+from db.review_places import place_of
 from db.schema import job
 from db.verdicts import add_verdict, verdicts_of
 from oddlot.errors import NotFoundError, StateError
@@ -175,16 +176,33 @@ def test_the_histogram_puts_the_threshold_on_the_side_of_the_good(engine, settin
     assert [(one.item_id, one.error) for one in troubles] == [(made.items["e.png"], "not a picture of a known format")]
 
 
-def test_a_page_of_a_large_job_reads_the_index_alone(engine, model) -> None:
-    """Neither sorted nor counted: what a plan without a sort over all rows says."""
+def test_a_page_of_a_large_job_is_found_by_its_index(engine, model) -> None:
+    """By the plans of what is really asked: neither a sort nor a look at all rows."""
     job_id = make_many(engine, model, 3000, night=NIGHT)
     found = walk(review.flagged_page, engine, Choice(job_id=job_id), 500)
     assert len({one.item_id for one in found}) == 3000
-    if engine.dialect.name == "sqlite":
-        with reading(engine) as connection:
-            plan = connection.exec_driver_sql(
-                "EXPLAIN QUERY PLAN SELECT score, item_id FROM result WHERE flagged AND job_id = ? "
-                "AND (score, item_id) < (?, ?) ORDER BY score DESC, item_id DESC LIMIT 10", (job_id, 0.7, 5)
-            ).all()  # fmt: skip
-        assert "result_flagged_job_idx" in str(plan)
-        assert "B-TREE" not in str(plan)
+    if engine.dialect.name != "sqlite":
+        return
+    asked = []
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def keep(connection, cursor, statement, parameters, *_) -> None:
+        asked.append((statement, parameters))
+
+    review.queue_page(engine, Choice(job_id=job_id, verdict=UNREVIEWED), found[9].key, 10)
+    review.progress(engine, Choice(job_id=job_id))
+    with reading(engine) as connection:
+        place_of(connection, job_id, 1)
+    event.remove(engine, "before_cursor_execute", keep)
+    with reading(engine) as connection:
+        plans = [
+            (statement, str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()))
+            for statement, parameters in asked if statement.startswith("SELECT")
+        ]  # fmt: skip
+    of_flagged = [
+        plan for statement, plan in plans if "result.flagged AND" in statement or "AND result.flagged" in statement
+    ]
+    assert of_flagged
+    for plan in of_flagged:
+        assert "result_flagged_job_idx" in plan or "SEARCH result USING INTEGER PRIMARY KEY" in plan, plan
+        assert "B-TREE FOR ORDER BY" not in plan or "LAST TERM" in plan, plan
