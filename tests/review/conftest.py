@@ -2,31 +2,17 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
-from morning import Made, make_morning
+from morning import Home, make_morning
 from page_server import serving
 from sqlalchemy import Engine
 
 from db.engine import open_database
-from oddlot.settings import Settings, load_settings
-
-
-@dataclass(frozen=True)
-class Home:
-    settings: Settings
-    jobs: dict[str, Made]
-
-    @property
-    def night(self) -> Made:
-        return self.jobs["night"]
-
-    @property
-    def variables(self) -> dict[str, str]:
-        return {"ODDLOT_HOME": str(self.settings.home)}
+from oddlot.settings import load_settings
 
 
 @pytest.fixture(scope="session")
