@@ -35,6 +35,14 @@ def say_findings(card: dict[str, Any]) -> None:
             f"near-duplicates: {copies['pictures']} good pictures show the same shot as another, e.g. "
             f"{copies['example'][0]} and {copies['example'][1]}; none stands on both sides of the split"
         )
+    if (verdicts := card.get("from_verdicts")) is not None:
+        left = "".join(
+            f", {verdicts[key]} {words}"
+            for key, words in (("gone", "gone"), ("changed", "changed since"), ("in_folder", "in the folder anyway"))
+            if verdicts[key]
+        )
+        say(f"from verdicts: {verdicts['added']} false alarms that were called good were added{left}; "
+            f"{len(verdicts['defects_left_out'])} pictures called defects were left out")  # fmt: skip
     found = card.get("defects")
     if found:
         say(f"known defects: {found['flagged']} of {found['pictures']} flagged (recall {found['recall']:.3f})")

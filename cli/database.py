@@ -1,12 +1,17 @@
 """`oddlot db`: care of the database."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.output import say
+from cli.output import AsJson, note, print_json, printable, say
+from cli.session import Session, open_session
+from oddlot.errors import OddlotError
 from oddlot.settings import load_settings
+
+if TYPE_CHECKING:
+    from worker.pruning import Freed
 
 group = typer.Typer(no_args_is_help=True, help="Care of the database.")
 
@@ -58,3 +63,90 @@ def restore(
     before = copies.restore(load_settings().database_url, file, force=force)
     say(f"the database is that of {file}" + (f", brought from version {before} to {HEAD}" if before != HEAD else ""))
     say("Work goes on with `oddlot up` or `oddlot worker`.")
+
+
+@group.command("prune", epilog="Example: oddlot db prune --older-than 90d --keep-verdicts --dry-run")
+def prune(
+    older_than: Annotated[
+        str | None, typer.Option(metavar="AGE", help="Jobs that finished longer ago: 90d, 12w or 36h.")
+    ] = None,
+    schedules: Annotated[
+        bool, typer.Option("--schedules", help="Jobs of schedules, as each says with `nightly add --keep`.")
+    ] = False,
+    keep_verdicts: Annotated[
+        bool, typer.Option("--keep-verdicts", help="Leave items that have a verdict as they are.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove results, heat maps and thumbnails of old jobs, in small steps, while workers work.
+
+    Jobs stay with their completeness record, items with their state, verdicts always.
+
+    Jobs that are open or held are left alone. Stopped half way, the next one goes on.
+    """
+    from db import pruning
+    from worker import pruning as rooms
+
+    if older_than is None and not schedules:
+        raise OddlotError("say what is old: --older-than 90d, or --schedules for what each schedule says")
+    days = None if older_than is None else _days(older_than)
+    session = open_session()
+    rules = [] if days is None else [pruning.older_than(session.engine, days, keep_verdicts=keep_verdicts)]
+    if schedules:
+        rules += pruning.rules_of_schedules(session.engine, keep_verdicts=keep_verdicts)
+    freed = rooms.preview(session.engine, session.settings, rules) if dry_run else _prune(session, rules, quiet=as_json)
+    free = None if dry_run else pruning.free_bytes(session.engine)
+    if as_json:
+        print_json(_freed_record(freed, free, dry_run))
+    else:
+        _say_freed(freed, free, dry_run)
+    if freed.failed:
+        more = f", and {len(freed.failed) - 1} more" if len(freed.failed) > 1 else ""
+        raise OddlotError(f"not removed: {freed.failed[0]}{more}; mend that and prune again")
+
+
+def _prune(session: Session, rules: list[Any], *, quiet: bool) -> "Freed":
+    import sys
+
+    from worker import pruning
+
+    if quiet or not sys.stderr.isatty():
+        freed = pruning.prune(session.engine, session.settings, rules)
+    else:
+        from cli.output import console
+
+        with console(stderr=True).status("pruning ...") as status:
+            freed = pruning.prune(
+                session.engine, session.settings, rules,
+                on_step=lambda so_far: status.update(f"pruning: {so_far.jobs} jobs, {so_far.results} results"),
+            )  # fmt: skip
+    pruning.remove_leftovers(session.engine, session.settings, freed)
+    return freed
+
+
+def _days(text: str) -> float:
+    units = {"h": 1 / 24, "d": 1.0, "w": 7.0}
+    number, unit = text[:-1], text[-1:]
+    if not (unit in units and number.isascii() and number.isdecimal() and int(number) * units[unit] <= 36_500):
+        raise OddlotError(f"--older-than does not understand {text!r}: write 90d, 12w or 36h, up to 36500d")
+    return int(number) * units[unit]
+
+
+def _freed_record(freed: "Freed", free: int | None, dry_run: bool) -> dict[str, Any]:
+    return {
+        "dry_run": dry_run, "jobs": freed.jobs, "results": freed.results, "audits": freed.audits,
+        "maps": freed.files["maps"], "thumbnails": freed.files["thumbnails"], "file_bytes": freed.file_bytes,
+        "database_free_bytes": free, "failed": freed.failed,
+    }  # fmt: skip
+
+
+def _say_freed(freed: "Freed", free: int | None, dry_run: bool) -> None:
+    word = "would be pruned" if dry_run else "pruned"
+    say(f"{word}: {freed.jobs} jobs with {freed.results} results and {freed.audits} draws of the audit; "
+        f"{freed.files['maps']} heat maps and {freed.files['thumbnails']} thumbnails, "
+        f"{freed.file_bytes / 1024**2:.1f} MiB of files")  # fmt: skip
+    if free is not None:
+        say(f"The database file keeps its size; {free / 1024**2:.1f} MiB of it are free for the next results.")
+    for text in freed.failed[:20]:
+        note(f"not removed: {printable(text)}")

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 def flag_together(session: Session, wanted: "ResultFilter", rate: float) -> "ResultFilter":
     """The filter of those items that Benjamini and Hochberg's procedure flags among all scored items of `wanted`.
 
-    What a person has reviewed, and which scores he wants to see, must not decide over the flags: those two filters
+    What a person has reviewed or said, and which scores he wants to see, must not decide over the flags: those filters
     only choose among the flagged.
     """
     from db.results import calibration_sizes, count_p_values
     from ganomaly.false_discoveries import cutoff, fewest_flags
 
-    family = replace(wanted, min_score=None, unreviewed=False)
+    family = replace(wanted, min_score=None, unreviewed=False, verdict=None)
     counted = count_p_values(session.engine, family)
     tests, largest = sum(count for _, count in counted), cutoff(counted, rate)
     if largest is not None:

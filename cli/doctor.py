@@ -82,6 +82,7 @@ def examine() -> Iterator[Finding]:
         return
     yield Finding("database", "ok", f"{engine.dialect.name}: {shown(engine.url)}")
     yield from _guarded("models", lambda: _models(settings, engine))
+    yield from _guarded("reports", lambda: _reports(settings, engine))
     yield from _guarded("work", lambda: _work(settings, engine))
 
 
@@ -159,6 +160,14 @@ def _models(settings: Settings, engine: "Engine") -> Iterator[Finding]:
         if not path.is_dir():
             yield Finding("models", "wrong", f"{row.name} version {row.version}: its bundle {path} is missing",
                           "restore the model store from a backup, or set ODDLOT_MODEL_STORE")  # fmt: skip
+
+
+def _reports(settings: Settings, engine: "Engine") -> Iterator[Finding]:
+    from cli.deliveries import look_at_targets
+    from cli.session import Session
+
+    for state, found, advice in look_at_targets(Session(settings, engine)):
+        yield Finding("reports", state, found, advice)
 
 
 def _work(settings: Settings, engine: "Engine") -> Iterator[Finding]:

@@ -10,7 +10,6 @@ from cli.items import ItemNumber, item_id
 from cli.output import AsJson, note, print_json, printable, say
 from cli.session import open_session
 from oddlot.errors import OddlotError
-from oddlot.words import ItemState
 
 if TYPE_CHECKING:
     from db.items import ItemDetail
@@ -42,7 +41,7 @@ def explain(
     session = open_session()
     detail = get_item(session.engine, item_id(item))
     record = _record(detail) | {"verdicts": [asdict(row) for row in verdicts_of(session.engine, detail.item_id)]}
-    if detail.state != ItemState.SCORED:
+    if detail.raw_score is None:
         from worker.explaining import why_not_scored
 
         record["why"] = why_not_scored(detail)
@@ -77,6 +76,7 @@ def _record(detail: "ItemDetail") -> dict[str, Any]:
         "scored_at": detail.scored_at, "host": detail.host, "code_version": detail.code_version,
         "threshold": detail.threshold, "raw_score": detail.raw_score, "score": detail.score,
         "p_value": detail.p_value, "flagged": detail.flagged, "parts": detail.parts, "map_uri": detail.map_uri,
+        "pruned_at": detail.pruned_at,
     }  # fmt: skip
 
 

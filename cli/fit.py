@@ -10,6 +10,7 @@ from cli.card import learnt_from, say_findings, trained_for
 from cli.output import note, print_json, say
 from cli.seen import seen_in_short
 from cli.session import Session, open_session
+from oddlot.errors import OddlotError
 from oddlot.processes import available_cores
 from oddlot.words import ModelState
 
@@ -30,7 +31,13 @@ def register(app: typer.Typer) -> None:
 
 def fit(
     name: Annotated[str, typer.Argument(help="Name of the model; a name that exists gets a new version.")],
-    good_dir: Annotated[Path, typer.Argument(help="Folder of pictures of good parts, sub-folders included.")],
+    good_dir: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Folder of pictures of good parts, sub-folders included. With --from-verdicts it may be left out: the "
+            "one that the active version learnt from."
+        ),
+    ] = None,
     defects: Annotated[
         Path | None, typer.Option(help="Folder of known defects: they are only counted, never learnt from.")
     ] = None,
@@ -91,6 +98,17 @@ def fit(
             "for few pictures. Left out: 5 where the rate needs it (features only), else 1."
         ),
     ] = None,
+    from_verdicts: Annotated[
+        bool,
+        typer.Option(
+            "--from-verdicts",
+            help="Learn also from what this model flagged and a person called good, if the file is still the same; and "
+            "leave out every picture that a person called a defect.",
+        ),
+    ] = False,
+    candidate: Annotated[
+        bool, typer.Option("--candidate", help="Leave active what is: `oddlot models promote` compares first.")
+    ] = False,
     force: Annotated[
         bool,
         typer.Option("--force", help="Make it active even where it is not better than scores that need no network."),
@@ -110,13 +128,16 @@ def fit(
     """
     from trainer.fit import FitOptions, why_not_active
 
+    session = open_session()
+    if good_dir is None:
+        good_dir = _learnt_from(session, name, from_verdicts)
     options = FitOptions(
         name=name, good_dir=str(good_dir.expanduser().absolute()),
         defects_dir=str(defects.expanduser().absolute()) if defects else None,
         size=size, architecture=architecture, score=score, false_alarms=false_alarms, epochs=epochs, minutes=minutes,
         seed=seed, group=group, force=force, tiles=tiles, roi=_absolute(roi), folds=folds,
+        from_verdicts=from_verdicts, candidate=candidate,
     )  # fmt: skip
-    session = open_session()
     if queue:
         _enqueue(session, options, as_json)
         return
@@ -127,7 +148,21 @@ def fit(
         show_report(report)
     if warning := why_not_active(report):
         note(f"oddlot: {warning}")
-        raise typer.Exit(NOT_ACTIVE)
+        if report.reason:
+            raise typer.Exit(NOT_ACTIVE)
+
+
+def _learnt_from(session: Session, name: str, from_verdicts: bool) -> Path:
+    """The folder that the active version learnt from. Raises OddlotError where it is to be given."""
+    if not from_verdicts:
+        raise typer.BadParameter("give the folder of pictures of good parts: oddlot fit NAME GOOD_DIR")
+    from db.models import get_model
+
+    options = get_model(session.engine, name).card.get("options")
+    folder = options.get("good_dir") if isinstance(options, dict) else None
+    if not isinstance(folder, str):
+        raise OddlotError(f"the card of {name} does not say which folder it learnt from: give GOOD_DIR")
+    return Path(folder)
 
 
 def _absolute(roi: str | None) -> str | None:
@@ -167,7 +202,7 @@ def show_report(report: "FitReport") -> None:
     if report.reason and model.state == ModelState.ACTIVE:
         say(f"active by --force, although {report.reason}")
     if report.refused:
-        say(f"{len(report.refused)} files were left out, not being readable pictures:")
+        say(f"{len(report.refused)} files were left out:")
         for path, reason in report.refused[:10]:
             say(f"  {Path(path).name}: {reason}")
         if len(report.refused) > 10:

@@ -42,7 +42,7 @@ def verdict(
         raise OddlotError(f"--kind is that of a defect: it cannot be given with {word!s}")
     number = item_id(item)
     session = open_session()
-    add_verdict(session.engine, number, word, kind=kind, note=text, reviewer=reviewer or _user())
+    add_verdict(session.engine, number, word, kind=kind, note=text, reviewer=reviewer or user_name())
     latest, *earlier = verdicts_of(session.engine, number)
     if as_json:
         print_json({
@@ -55,7 +55,8 @@ def verdict(
     say(f"item {number}: {latest.verdict!s}, by {printable(latest.reviewer or '')}{before}")
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who gives the command. Raises OddlotError where the user has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a number without a name, as in a container
@@ -75,6 +76,8 @@ def replay(item: ItemNumber, as_json: AsJson = False) -> None:
         raise OddlotError(f"item {detail.item_id} has no score to compute again: it is {detail.state!s}")
     from worker import explaining
 
+    if detail.raw_score is None:
+        raise OddlotError(f"item {detail.item_id} has no score to compare with: {explaining.why_not_scored(detail)}")
     found = explaining.explain(session.settings, detail)
     record = {
         "item": detail.item_id, "path": detail.path, "sha256": detail.sha256, "model": detail.model_name,

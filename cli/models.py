@@ -105,7 +105,7 @@ def _say_card(row: "ModelRow") -> None:
     card = row.card
     preprocessing = card["preprocessing"]
     say(f"{row.name} version {row.version} ({row.state}): {row.architecture} network, {card['network']['score']} score")
-    say(f"{learnt_from(card)}; {card['pictures']['refused']} files were not readable")
+    say(f"{learnt_from(card)}; {card['pictures']['refused']} files were left out")
     colour = "colour" if preprocessing["channels"] == 3 else "gray"
     say(f"looks at {_looks_at(card)}, {colour}, {preprocessing['depth']} bit")
     if preprocessing["region"] is not None:
@@ -120,16 +120,35 @@ def _say_card(row: "ModelRow") -> None:
     show_seen(card["honesty"])
 
 
-@group.command("promote", epilog="Example: oddlot models promote flange 1")
+@group.command("promote", epilog="Example: oddlot models promote flange 2 --nights 14")
 def promote(
     name: Name,
     version: Annotated[int, typer.Argument(min=1, help="Version to make active.")],
+    nights: Annotated[int, typer.Option(min=1, max=10_000, help="Compare on so many of the last nights.")] = 7,
+    no_compare: Annotated[
+        bool, typer.Option("--no-compare", help="Do not compare it with the active version.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Also where confirmed defects would be lost.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a version the active one; jobs submitted from now on use it."""
+    """Make a version the active one; jobs submitted from now on use it.
+
+    Before that it says what the version would have flagged over the last nights compared with the active one, which
+    confirmed defects it would lose and which false alarms would be gone. Another network has to look at the pictures
+    again for that, at up to 500 of them. Where confirmed defects would be lost it asks; where nobody can be asked,
+    nothing is changed without --yes, and the exit code is 1.
+    """
+    from cli.promotion import compare_first, comparison_record, confirm
     from db import models as rows
 
-    _tell_active(rows.promote(open_session().engine, name, version), as_json)
+    session = open_session()
+    comparison = None if no_compare else compare_first(session, name, version, nights, quiet=as_json)
+    confirm(name, version, comparison, yes=yes, can_ask=not as_json)
+    row = rows.promote(session.engine, name, version)
+    if as_json:
+        print_json(record(row) | {"comparison": comparison_record(comparison)})
+    else:
+        _tell_active(row, False)
 
 
 @group.command("rollback", epilog="Example: oddlot models rollback flange")

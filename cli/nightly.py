@@ -61,7 +61,9 @@ def add(
     only_new: OnlyNew = False,
     keep: Annotated[
         int | None,
-        typer.Option(min=1, max=36_500, help="Days to keep its results for `oddlot db prune`; left out: for ever."),
+        typer.Option(
+            min=1, max=36_500, help="Days to keep its results; items with a verdict stay. Left out: for ever."
+        ),
     ] = None,
     schedule: Annotated[
         str | None, typer.Option("--name", help="Name of the schedule; left out: that of the model.")

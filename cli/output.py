@@ -1,4 +1,4 @@
-"""Rows for people and for programs: table, CSV, JSON, Parquet; and the line that says what happened."""
+"""Rows for people and for programs: table, CSV, JSON, JSON lines, Parquet; and the line that says what happened."""
 
 import csv
 import datetime as dt
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PARQUET_CHUNK = 10_000
 NOT_A_TERMINAL_WIDTH = 200
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 Row = dict[str, Any]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -31,6 +32,7 @@ class Format(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    JSONL = "jsonl"
     PARQUET = "parquet"
 
 
@@ -74,7 +76,9 @@ def write_rows(
         return _write_table(rows, table_columns, output, table_limit, title)
     stream = output.open("w", encoding="utf-8", errors="backslashreplace", newline="") if output else sys.stdout
     try:
-        return _write_csv(rows, columns, stream) if kind is Format.CSV else _write_json(rows, columns, stream)
+        if kind is Format.CSV:
+            return _write_csv(rows, columns, stream)
+        return _write_json(rows, columns, stream, lines=kind is Format.JSONL)
     finally:
         if output:
             stream.close()
@@ -82,23 +86,27 @@ def write_rows(
 
 def _write_csv(rows: Iterable[Row], columns: Sequence[str], stream: IO[str]) -> int:
     writer = csv.writer(stream, lineterminator="\n")
+    # Until Python 3.13 a carriage return alone is left unquoted, and a spreadsheet begins a row there.
+    quoting = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(columns)
     count = 0
     for row in rows:
-        writer.writerow([_csv_cell(row[name]) for name in columns])
+        cells = [_csv_cell(row[name]) for name in columns]
+        returns = any(isinstance(cell, str) and "\r" in cell for cell in cells)
+        (quoting if returns else writer).writerow(cells)
         count += 1
     return count
 
 
-def _write_json(rows: Iterable[Row], columns: Sequence[str], stream: IO[str]) -> int:
-    """A JSON array, one row a line, written as it comes."""
+def _write_json(rows: Iterable[Row], columns: Sequence[str], stream: IO[str], *, lines: bool) -> int:
+    """A JSON array, one row a line, or JSON lines: the same without what holds the rows together."""
     count = 0
-    stream.write("[")
+    first, between, last = ("", "\n", "\n") if lines else ("[\n", ",\n", "\n]\n")
     for count, row in enumerate(rows, start=1):
         chosen = {name: row[name] for name in columns}
         text = json.dumps(chosen, default=_plain, ensure_ascii=_only_ascii(stream))
-        stream.write(("\n" if count == 1 else ",\n") + text)
-    stream.write("\n]\n" if count else "]\n")
+        stream.write((first if count == 1 else between) + text)
+    stream.write(last if count else "" if lines else "[]\n")
     return count
 
 
@@ -113,7 +121,7 @@ def _write_parquet(rows: Iterable[Row], columns: Sequence[str], output: Path | N
     kinds = {
         "item": pa.int64(), "job": pa.int64(), "version": pa.int64(), "raw_score": pa.float64(),
         "score": pa.float64(), "p_value": pa.float64(), "flagged": pa.bool_(), "size": pa.int64(),
-        "scored_at": pa.timestamp("us", tz="UTC"), "night": pa.date32(),
+        "scored_at": pa.timestamp("us", tz="UTC"), "pruned_at": pa.timestamp("us", tz="UTC"), "night": pa.date32(),
     }  # fmt: skip
     schema = pa.schema([(name, kinds.get(name, pa.string())) for name in columns])
     iterator: Iterator[Row] = iter(rows)
@@ -174,13 +182,17 @@ def _plain(value: Any) -> Any:
 
 
 def _csv_cell(value: Any) -> Any:
+    """A value as a spreadsheet may open it: text that it would take for a formula stands behind an apostrophe."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
         return repr(value)
-    return value if isinstance(value, int) else _text(value)
+    if isinstance(value, int):
+        return value
+    text = _text(value)
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _screen_cell(name: str, value: Any) -> str:

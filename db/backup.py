@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from db import migrate, workers
 from db.engine import make_engine, now, open_database, reason_of, shown, version_of, writing
 from db.schema import HEAD, batch, fit, job, metadata, worker
+from db.views import drop_views
 from oddlot.errors import DatabaseError
 from oddlot.words import BatchState, FitState
 
@@ -189,6 +190,7 @@ def _restore_dump(engine: Engine, source: Path) -> str:
     _refuse_newer(source, version)
     with writing(engine) as connection:
         # Whatever this version has, and an older backup does not, goes as well.
+        drop_views(connection)
         metadata.drop_all(connection)
         connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
     try:

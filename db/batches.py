@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, insert, or_, select, update
 
 from db.engine import now, reading, writing
 from db.jobs import JobRow
-from db.schema import batch, item, job, result
+from db.schema import audit, batch, item, job, result
 from db.settling import settle_job
+from oddlot.appearance import NEAREST, STATISTICS
 from oddlot.errors import LateResult
 from oddlot.words import BatchState, ItemState, JobState
 
@@ -34,7 +36,7 @@ class Claim:
     """A batch that is ours as long as its lease is renewed.
 
     `fencing` is higher than in every earlier claim of it, `attempts` counts them, this one included; `source` is the
-    folder and `model_id` the model of its job.
+    folder, `model_id` the model, `listed` the number of items and `created_at` the beginning of its job.
     """
 
     batch_id: int
@@ -45,12 +47,18 @@ class Claim:
     attempts: int
     source: str
     model_id: int
+    listed: int
+    created_at: datetime
     items: tuple[ItemRow, ...]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one item. The scores are there exactly where `state` is `scored`."""
+    """What became of one item. The scores are there exactly where `state` is `scored`.
+
+    `audit_share` is there where it was drawn for the audit, and says with which probability; `appearance` says how the
+    picture looks, with the names of `oddlot.appearance` and finite numbers, None for what cannot be told.
+    """
 
     item_id: int
     state: ItemState
@@ -63,6 +71,8 @@ class Outcome:
     flagged: bool | None = None
     parts: dict[str, float] = field(default_factory=dict)
     map_uri: str | None = None
+    audit_share: float | None = None
+    appearance: dict[str, float | None] | None = None
 
 
 def claim_batch(engine: Engine, job_id: int, number: int, owner: str, lease_seconds: float) -> Claim | None:
@@ -88,9 +98,11 @@ def claim_batch(engine: Engine, job_id: int, number: int, owner: str, lease_seco
             .where(item.c.batch_id == row.id, item.c.state == ItemState.WAITING)
             .order_by(item.c.id)
         )
-        source, model_id = connection.execute(select(job.c.source, job.c.model_id).where(job.c.id == job_id)).one()
+        of_job = connection.execute(
+            select(job.c.source, job.c.model_id, job.c.listed, job.c.created_at).where(job.c.id == job_id)
+        ).one()
         claim = Claim(
-            row.id, job_id, number, owner, row.fencing, row.attempts, source, model_id,
+            row.id, job_id, number, owner, row.fencing, row.attempts, *of_job,
             tuple(ItemRow(*found) for found in items),
         )  # fmt: skip
         connection.execute(
@@ -108,9 +120,10 @@ def renew_lease(engine: Engine, claim: Claim, lease_seconds: float) -> bool:
 
 
 def finish_batch(
-    engine: Engine, claim: Claim, outcomes: Sequence[Outcome], *, host: str, code_version: str
+    engine: Engine, claim: Claim, outcomes: Sequence[Outcome], *, host: str, code_version: str, hold: bool = True
 ) -> JobRow | None:
-    """Write all outcomes and close the batch, in one transaction; returns the job where that finished it.
+    """Write all outcomes and close the batch, in one transaction; returns the job where that finished it, done or, but
+    for `hold`, held.
 
     Raises LateResult, with nothing written, where the batch is not held under this claim any more, and ValueError
     where the outcomes are not one for each of its items.
@@ -121,7 +134,7 @@ def finish_batch(
         moment = now(connection)
         ours = _change(
             connection, claim, state=BatchState.DONE, owner=None, lease_expires_at=None, error=None,
-            host=host, code_version=code_version, finished_at=moment,
+            host=host, code_version=code_version, finished_at=moment, look=_looks(outcomes),
         )  # fmt: skip
         if not ours:
             raise LateResult(f"batch {claim.number} of job {claim.job_id} is held by somebody else now")
@@ -138,7 +151,23 @@ def finish_batch(
                 "line": line,
             }
             connection.execute(insert(result), [shared | _result_values(outcome) for outcome in scored])
-        return settle_job(connection, claim.job_id)
+        if drawn := [outcome for outcome in scored if outcome.audit_share is not None]:
+            connection.execute(
+                insert(audit),
+                [{"item_id": one.item_id, "job_id": claim.job_id, "share": one.audit_share} for one in drawn],
+            )
+        return settle_job(connection, claim.job_id, hold=hold)
+
+
+def _looks(outcomes: Sequence[Outcome]) -> dict[str, list[Any]] | None:
+    """How the scored pictures look, as parallel lists beside their item numbers; those can never be scored again."""
+    seen = [(one.item_id, one.appearance) for one in outcomes if one.state == ItemState.SCORED and one.appearance]
+    if not seen:
+        return None
+    names = (*STATISTICS, NEAREST)
+    return {"items": [item_id for item_id, _ in seen]} | {
+        name: [None if (value := look.get(name)) is None else round(value, 2) for _, look in seen] for name in names
+    }
 
 
 def release_batch(engine: Engine, claim: Claim, error: str, *, count_attempt: bool) -> bool:

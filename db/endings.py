@@ -26,7 +26,7 @@ def cancel_job(engine: Engine, job_id: int) -> JobRow:
     """
     with writing(engine) as connection:
         state = lock_job(connection, job_id)
-        if state in (JobState.DONE, JobState.HELD, JobState.FAILED):
+        if state in (JobState.DONE, JobState.HELD, JobState.DISCARDED, JobState.FAILED):
             raise StateError(f"job {job_id} is {state} already: there is nothing to cancel")
         set_state(connection, job_id, JobState.CANCELLED)
     return _close(engine, job_id)
@@ -49,23 +49,28 @@ def _close(engine: Engine, job_id: int) -> JobRow:
         return read_job(connection, job_id)
 
 
-def retry_job(engine: Engine, job_id: int, batch_size: int) -> int:
+def retry_job(engine: Engine, job_id: int, batch_size: int, *, hold: bool = True) -> int:
     """Open a finished job again for what it has not scored; returns how many items that are.
 
     A job whose folder was never listed to its end, because the listing died or was cancelled, is emptied and put in
-    state `listing`, to be listed anew by the caller. Raises StateError where the job is still worked on or listed.
+    state `listing`, to be listed anew by the caller. Raises StateError where the job is still worked on or listed, or
+    was pruned.
     """
     if get_job(engine, job_id).state in (JobState.CANCELLED, JobState.FAILED):
         _close(engine, job_id)  # where a `cancel` was killed half way, or is at it just now
     with writing(engine) as connection:
         state = lock_job(connection, job_id)
-        listed_at, finished_at = connection.execute(
-            select(job.c.listed_at, job.c.finished_at).where(job.c.id == job_id)
+        listed_at, finished_at, pruned_at = connection.execute(
+            select(job.c.listed_at, job.c.finished_at, job.c.pruned_at).where(job.c.id == job_id)
         ).one()
         if state not in (*FINISHED_JOB_STATES, JobState.LISTING):
             raise StateError(f"job {job_id} is {state}: wait for it, or cancel it first")
         if state != JobState.LISTING and finished_at is None:
             raise StateError(f"job {job_id} is {state}, but a worker still has a batch of it: wait for that")
+        if pruned_at is not None:  # its record could not be counted again
+            raise StateError(
+                f"the results of job {job_id} were pruned on {pruned_at:%Y-%m-%d}: submit its folder anew instead"
+            )
         if listed_at is None:
             _take_over_listing(connection, job_id, state)
             return 0
@@ -76,7 +81,7 @@ def retry_job(engine: Engine, job_id: int, batch_size: int) -> int:
             .scalars()
             .all()
         )
-        if not ids and state in (JobState.DONE, JobState.HELD):
+        if not ids and state in (JobState.DONE, JobState.HELD, JobState.DISCARDED):
             return 0
         first = next_number(connection, job_id)
         chunks = [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
@@ -86,7 +91,7 @@ def retry_job(engine: Engine, job_id: int, batch_size: int) -> int:
                 connection, chunk, state=ItemState.WAITING, error=None, note=None, batch_id=batches[number]
             )  # fmt: skip
         set_state(connection, job_id, JobState.QUEUED, finished_at=None, error=None)
-        settle_job(connection, job_id)
+        settle_job(connection, job_id, hold=hold)
         return len(ids)
 
 

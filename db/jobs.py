@@ -57,7 +57,8 @@ class JobRow:
         return self.listed - self.scored - self.unreadable - self.quarantined - self.cancelled
 
 
-_SHOWN = [column for column in job.c if column.name not in ("submitter", "listing_at", "listed_at", "deferred")]
+_NOT_SHOWN = ("submitter", "listing_at", "listed_at", "deferred", "pruning")
+_SHOWN = [column for column in job.c if column.name not in _NOT_SHOWN]
 _JOBS = select(*_SHOWN, model.c.name.label("model_name"), model.c.version.label("model_version")).join(
     model, model.c.id == job.c.model_id
 )
@@ -118,8 +119,20 @@ def read_job(connection: Connection, job_id: int) -> JobRow:
 
 def list_jobs(engine: Engine, *, limit: int) -> list[JobRow]:
     """The newest jobs, newest first."""
+    return find_jobs(engine, limit=limit)
+
+
+def find_jobs(
+    engine: Engine, *, state: JobState | None = None, model_name: str | None = None, line: str | None = None,
+    lot: str | None = None, night: dt.date | None = None, before: int | None = None, limit: int,
+) -> list[JobRow]:  # fmt: skip
+    """The newest jobs of a filter, newest first, from those with a number below `before` on."""
+    same = {job.c.state: state, model.c.name: model_name, job.c.line: line, job.c.lot: lot, job.c.night: night}
+    query = _JOBS.where(*(column == value for column, value in same.items() if value is not None))
+    if before is not None:
+        query = query.where(job.c.id < before)
     with reading(engine) as connection:
-        rows = connection.execute(_JOBS.order_by(job.c.id.desc()).limit(limit)).mappings().all()
+        rows = connection.execute(query.order_by(job.c.id.desc()).limit(limit)).mappings().all()
         return [_row(connection, row) for row in rows]
 
 

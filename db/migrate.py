@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
 from db.engine import make_engine, reason_of, shown, version_of, writing
 from db.schema import HEAD
+from db.views import SINCE, create_views, drop_views
 from oddlot.errors import DatabaseError
 
 _ADVISORY_LOCK = 0x0DD107
@@ -53,7 +54,10 @@ def run(engine: Engine) -> None:
 
 @contextmanager
 def migrating(engine: Engine) -> Iterator[Connection]:
-    """A transaction in which tables may be changed, on an engine that is used for nothing else afterwards."""
+    """A transaction in which tables may be changed, on an engine that is used for nothing else afterwards.
+
+    The views stand aside meanwhile: with them no table could be changed.
+    """
     if engine.dialect.name == "sqlite":
         with engine.connect() as connection:
             # Both only outside a transaction. WAL is kept in the file from now on: readers and a writer do not wait for
@@ -62,7 +66,10 @@ def migrating(engine: Engine) -> Iterator[Connection]:
             for pragma in ("journal_mode = WAL", "foreign_keys = OFF"):
                 connection.connection.driver_connection.execute(f"PRAGMA {pragma}")  # type: ignore[union-attr]
     with writing(engine) as connection:
+        drop_views(connection)
         yield connection
+        if (_version(connection) or "") >= SINCE:
+            create_views(connection)
         if engine.dialect.name == "sqlite":
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
             if broken is not None:
@@ -70,6 +77,12 @@ def migrating(engine: Engine) -> Iterator[Connection]:
                     f"the database {shown(engine.url)} cannot be upgraded: rows of {broken[0]} refer to rows of "
                     f"{broken[2]} that are not there; nothing was changed, restore a backup"
                 )
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
 
 
 @contextmanager

@@ -2,24 +2,27 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, exists, func, select
+from sqlalchemy import ColumnElement, Engine, Select, exists, func, or_, select
 
 from db.engine import reading
 from db.schema import batch, item, job, model, result, verdict
-from oddlot.words import ItemState
+from oddlot.words import ItemState, JobState, Verdict
 
 CHUNK = 1000
 """Rows that are held in memory at a time."""
+_NOT_BELIEVED = (JobState.HELD, JobState.DISCARDED)
 
 
 @dataclass(frozen=True)
 class ResultFilter:
     """Which items; what is None (or False) does not filter. `since` is included, `until` is not; both aware.
 
-    `flagged_only` are those above their model's threshold, `max_p_value` those with a p-value of at most that.
+    `flagged_only` are those above their model's threshold, `max_p_value` those with a p-value of at most that;
+    `verdict` is the latest one; `believed_only` leaves out jobs that are held or discarded. `after` is the place of the
+    last row that was seen, in the order of `iter_results`: its score and its item, or its item alone.
     """
 
     job_id: int | None = None
@@ -28,11 +31,15 @@ class ResultFilter:
     lot: str | None = None
     since: datetime | None = None
     until: datetime | None = None
+    night: date | None = None
     min_score: float | None = None
     state: ItemState | None = None
     flagged_only: bool = False
     max_p_value: float | None = None
     unreviewed: bool = False
+    verdict: Verdict | None = None
+    believed_only: bool = False
+    after: tuple[float, int] | int | None = None
     limit: int | None = None
 
 
@@ -51,6 +58,7 @@ def count_p_values(engine: Engine, wanted: ResultFilter) -> list[tuple[float, in
     p_value = result.c.p_value
     query = _query(replace(wanted, state=ItemState.SCORED, limit=None))
     query = query.with_only_columns(p_value, func.count()).order_by(None).group_by(p_value)
+    query = query.where(p_value.is_not(None))  # as of an item whose result was pruned
     with reading(engine) as connection:
         return [(row[0], row[1]) for row in connection.execute(query)]
 
@@ -64,6 +72,32 @@ def calibration_sizes(engine: Engine, wanted: ResultFilter) -> list[int]:
     counts = [card.get("pictures") for card in cards]  # of a bundle that was carried here, a card may hold anything
     sizes = [count.get("calibration") for count in counts if isinstance(count, dict)]
     return [size for size in sizes if type(size) is int and size > 0]
+
+
+def pruned_jobs(engine: Engine, wanted: ResultFilter) -> tuple[int, int, datetime] | None:
+    """How many jobs among those of the filter were pruned, the number of the newest and when that was; None where none
+    was. What the filter finds of them is not all that there was."""
+    query = select(job.c.id, job.c.pruned_at, func.count().over()).join(model, model.c.id == job.c.model_id)
+    query = query.where(job.c.pruned_at.is_not(None))
+    same = {job.c.id: wanted.job_id, model.c.name: wanted.model, job.c.line: wanted.line, job.c.lot: wanted.lot,
+            job.c.night: wanted.night}  # fmt: skip
+    query = query.where(*(column == value for column, value in same.items() if value is not None))
+    if wanted.since is not None:
+        query = query.where(job.c.finished_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(job.c.created_at < wanted.until)
+    with reading(engine) as connection:
+        row = connection.execute(query.order_by(job.c.id.desc()).limit(1)).one_or_none()
+    return None if row is None else (row[2], row[0], row[1])
+
+
+def held_jobs(engine: Engine, wanted: ResultFilter) -> list[int]:
+    """The jobs that are held, of the model, line and lot that are wanted, newest first."""
+    query = select(job.c.id).join(model, model.c.id == job.c.model_id).where(job.c.state == JobState.HELD)
+    asked = ((model.c.name, wanted.model), (job.c.line, wanted.line), (job.c.lot, wanted.lot))
+    query = query.where(*(column == value for column, value in asked if value is not None))
+    with reading(engine) as connection:
+        return list(connection.execute(query.order_by(job.c.id.desc())).scalars())
 
 
 def _query(wanted: ResultFilter) -> Select[Any]:
@@ -80,7 +114,7 @@ def _query(wanted: ResultFilter) -> Select[Any]:
             item.c.id.label("item"), item.c.job_id.label("job"), item.c.path, item.c.state, result.c.raw_score,
             result.c.score, result.c.p_value, result.c.flagged, item.c.error, item.c.note, job.c.line, job.c.lot,
             model.c.name.label("model"), model.c.version, item.c.sha256, result.c.scored_at, job.c.night,
-            latest_verdict.label("verdict"),
+            latest_verdict.label("verdict"), job.c.state.label("job_state"), job.c.pruned_at,
         )
         .select_from(item)
         .join(job, job.c.id == item.c.job_id)
@@ -117,5 +151,16 @@ def _query(wanted: ResultFilter) -> Select[Any]:
         query = query.where(item.c.state == wanted.state)
     if wanted.unreviewed:
         query = query.where(~exists().where(verdict.c.item_id == item.c.id))
+    if wanted.night is not None:
+        query = query.where((result.c.night if wanted.flagged_only else job.c.night) == wanted.night)
+    if wanted.verdict is not None:
+        query = query.where(latest_verdict == wanted.verdict)
+    if wanted.believed_only:
+        query = query.where(job.c.state.not_in(_NOT_BELIEVED))
+    if isinstance(wanted.after, tuple):
+        score, item_id = wanted.after
+        query = query.where(result.c.score <= score, or_(result.c.score < score, item.c.id > item_id))
+    elif wanted.after is not None:
+        query = query.where(item.c.id > wanted.after)
     order = [result.c.score.desc(), item.c.id] if ranked else [item.c.id]
     return query.order_by(*order).limit(wanted.limit)

@@ -18,7 +18,7 @@ from sqlalchemy import (
 from db.types import FilePath, Json, Line, Moment, Word
 from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Verdict
 
-HEAD = "0004"
+HEAD = "0005"
 """The migration that this program needs; known here so that a query needs no Alembic."""
 
 metadata = MetaData(
@@ -96,8 +96,10 @@ job = Table(
     Column("created_at", Moment, nullable=False),
     Column("started_at", Moment),
     Column("finished_at", Moment),
-    # When `oddlot db prune` removed its results and files; the completeness record stays.
+    # When `oddlot db prune` began to remove its results and files, and whether it is still at it; the completeness
+    # record stays.
     Column("pruned_at", Moment),
+    Column("pruning", Boolean),
 )
 Index("job_state_idx", job.c.state)
 Index("job_model_id_idx", job.c.model_id)
@@ -225,7 +227,7 @@ schedule = Table(
     Column("at", String(5), nullable=False),
     Column("time_zone", String(64), nullable=False),
     Column("only_new", Boolean, nullable=False),
-    # How long its results are to be kept, for `oddlot db prune`; without it, for ever.
+    # How long its results are kept; then a tick prunes them, but for what has a verdict. Without it, for ever.
     Column("keep_days", Integer),
     Column("paused", Boolean, nullable=False),
     # When it was created or last resumed: nothing that was due before is caught up.

@@ -87,6 +87,10 @@ class SealedFiles(ABC):
         """All files: the manifest, then those that it lists, always in the same order."""
         return MANIFEST, *LIMITS
 
+    def listed_sha256(self, name: str) -> str:
+        """The SHA-256 that the manifest lists for a file, which is not read."""
+        return self._entries[name][1]
+
     def read(self, name: str) -> bytes:
         """The bytes of one file as they were written. Raises BundleError where they are not."""
         if name == MANIFEST:

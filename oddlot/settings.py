@@ -5,6 +5,7 @@ Plain dataclass on purpose: it costs 1 ms where pydantic-settings costs 200 ms o
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -17,6 +18,9 @@ import platformdirs
 from oddlot.errors import SettingsError
 
 EMBEDDED = "embedded"
+_SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 
 
 @dataclass(frozen=True)
@@ -32,9 +36,9 @@ class Settings:
     model_store: Path
     """Folder where the bundles of all models stand; shared by all hosts."""
     map_store: Path
-    """Folder where the heat maps of flagged items are put; shared by all hosts."""
+    """Folder where the heat maps of flagged and of audited items are put; shared by all hosts."""
     thumb_store: Path
-    """Folder where small pictures for pages and reports are kept once they were made; shared by all hosts."""
+    """Folder where thumbnails are kept; shared by all hosts."""
     batch_size: int = 64
     """Items in one unit of queue work."""
     concurrency: int = 0
@@ -54,6 +58,8 @@ class Settings:
     child_megabytes: int = 0
     """A worker process that ever had more memory than that is replaced after its batch; 0 means never. Not less than a
     model takes, or each batch would load it anew."""
+    hold: bool = True
+    """Whether a night that does not look like what its model knows is held; if not, it is only noted."""
     max_pixels: int = 200_000_000
     """Pictures with more pixels, by their header, are refused unread (decompression bombs)."""
     max_file_bytes: int = 1_000_000_000
@@ -66,6 +72,22 @@ class Settings:
     """Password of the review page and its JSON interface; empty: none is asked for."""
     review_names: str = ""
     """Names of this host by which the review page may be called, with commas; numeric addresses always may."""
+    audit_items: int = 20
+    """Unflagged items of a job that are drawn by chance to be shown to a person, on average; 0 means none."""
+    public_url: str = ""
+    """Address under which people reach the review page, for the links in reports; empty: reports have none."""
+    report_folder: str = ""
+    """Folder into which the report of every finished job is written; empty: none is."""
+    report_email: str = ""
+    """Addresses, with commas between them, to which the report of every finished job is sent; empty: none is."""
+    report_from: str = ""
+    """Sender of those e-mails; empty: oddlot at this host's name."""
+    smtp_url: str = field(default="", repr=False)
+    """Mail server: `smtp://host:25`, `smtp://user:password@host:587?starttls=yes` or `smtps://...`."""
+    webhook_url: str = field(default="", repr=False)
+    """Address to which a record of every finished job is posted as JSON; empty: none is."""
+    webhook_secret: str = field(default="", repr=False)
+    """Key with which those posts are signed; empty: they are not signed."""
 
     @property
     def embedded_broker(self) -> bool:
@@ -126,15 +148,17 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
     try:
         if kind is Path:
             return Path(value).expanduser().absolute()
+        if kind is bool:
+            return value if isinstance(value, bool) else _SWITCH[value.strip().lower()]
         if kind is int and not isinstance(value, bool | float):
             return int(value)
         if kind is float and not isinstance(value, bool):
             return float(value)
         if kind is str and isinstance(value, str):
             return value
-    except (TypeError, ValueError, RuntimeError):  # the last: a ~user that is not there
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):  # the last: a ~user that is not there
         pass
-    word = {Path: "a path", int: "a whole number", float: "a number", str: "text"}[kind]
+    word = {Path: "a path", int: "a whole number", float: "a number", str: "text", bool: "true or false"}[kind]
     raise SettingsError(f"ODDLOT_{name.upper()} (or {name} in oddlot.toml) must be {word}, not {value!r}")
 
 
@@ -143,7 +167,8 @@ def _check(settings: Settings) -> None:
         "batch_size": (1, 10_000), "concurrency": (0, 1024), "lease_seconds": (1, 86_400),
         "sweep_seconds": (0.1, 3_600), "stall_seconds": (1, 86_400), "max_attempts": (1, 100),
         "settle_seconds": (0, 3_600), "picture_seconds": (1, 3_600), "child_megabytes": (0, 10**6),
-        "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12), "review_port": (1, 65_535),
+        "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12), "audit_items": (0, 100_000),
+        "review_port": (1, 65_535),
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)
@@ -154,6 +179,7 @@ def _check(settings: Settings) -> None:
     if settings.database_url.partition("?")[0].count("@") > 1 and not settings.embedded_database:
         # What follows the first would be taken for a host, and errors name hosts.
         raise SettingsError("ODDLOT_DATABASE_URL is not a URL: write an @ in a password as %40")
+    _check_addresses(settings)
     schemes = ("redis://", "rediss://", "redis+socket://")
     if settings.embedded_broker:
         return
@@ -165,3 +191,35 @@ def _check(settings: Settings) -> None:
         raise SettingsError(
             "ODDLOT_BROKER_URL is not a URL: write special characters of a password as %40 for @, %2F for /, and so on"
         ) from None
+
+
+def _check_addresses(settings: Settings) -> None:
+    """Where reports go. No value is shown: each may hold a password."""
+    for name, kinds in (("public_url", "http"), ("webhook_url", "http"), ("smtp_url", "smtp")):
+        value = getattr(settings, name)
+        if not value:
+            continue
+        schemes = (kinds, f"{kinds}s")
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in schemes and parts.hostname and (parts.port is None or parts.port > 0)
+            # Behind the host of a mail server nothing has a meaning: it would be the rest of a password.
+            usable = usable and not parts.fragment and (kinds == "http" or parts.path in ("", "/"))
+        except ValueError:
+            usable = False
+        if not usable or not value.isprintable() or not value.isascii() or " " in value:
+            raise SettingsError(
+                f"ODDLOT_{name.upper()} is not a URL that begins with {kinds}:// or {kinds}s://: write special "
+                "characters of a password as %40 for @, %2F for /, and so on"
+            )
+    addresses = [*report_addresses(settings), *([settings.report_from] if settings.report_from else [])]
+    for address in addresses:
+        if not _ADDRESS.fullmatch(address):
+            raise SettingsError(f"ODDLOT_REPORT_EMAIL or ODDLOT_REPORT_FROM holds {address!r}: write name@host")
+    if settings.report_email and not settings.smtp_url:
+        raise SettingsError("ODDLOT_REPORT_EMAIL needs a mail server: set ODDLOT_SMTP_URL, e.g. smtp://mail:25")
+
+
+def report_addresses(settings: Settings) -> list[str]:
+    """The addresses of `report_email`, each once."""
+    return list(dict.fromkeys(part.strip() for part in settings.report_email.split(",") if part.strip()))

@@ -61,6 +61,14 @@ class Verdict(StrEnum):
     UNSURE = "unsure"
 
 
+class DeliveryKind(StrEnum):
+    """A way on which the report of a finished job leaves the house."""
+
+    FOLDER = "folder"
+    EMAIL = "email"
+    WEBHOOK = "webhook"
+
+
 TERMINAL_ITEM_STATES = (ItemState.SCORED, ItemState.UNREADABLE, ItemState.QUARANTINED, ItemState.CANCELLED)
 FINISHED_JOB_STATES = (JobState.DONE, JobState.HELD, JobState.DISCARDED, JobState.CANCELLED, JobState.FAILED)
 OPEN_BATCH_STATES = (BatchState.WAITING, BatchState.LEASED)

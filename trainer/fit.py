@@ -1,15 +1,9 @@
 """One fit, from a folder of good pictures to a registered model; resumable after a kill."""
 
-import fcntl
-import hashlib
-import json
 import math
 import os
 import platform
 import re
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -21,17 +15,21 @@ from sqlalchemy import Engine
 import oddlot
 from db import models
 from db.models import ModelRow
-from oddlot.errors import OddlotError, TrainingError
+from oddlot.appearance import APPEARANCE
+from oddlot.errors import TrainingError
 from oddlot.settings import Settings
 from oddlot.words import ModelState
 from pictures.listing import FoundFile
 from trainer import quality
+from trainer.appearance import reference_of
 from trainer.folding import choose_folds, split_or_fold
+from trainer.from_verdicts import Judged, judged_pictures, record, warn_of_alarms
 from trainer.grouping import check_group, join_groups, name_groups
 from trainer.honesty import measure, warn_of_blindness
 from trainer.learning import Learnt, Progress, learn
 from trainer.look import Look, check_look, choose_look
-from trainer.near_duplicates import Pair, near_duplicates
+from trainer.near_duplicates import describe_copies, near_duplicates
+from trainer.scratch import scratch_folder
 from trainer.sessions import warn_of_sessions
 from trainer.splitting import Split
 from trainer.tiles import MOST_TO_LEARN, count_tiles
@@ -43,8 +41,6 @@ if TYPE_CHECKING:
 
 GOLDEN_PICTURES = 4
 """Held-out good pictures that travel with the bundle and are scored again whenever it is loaded."""
-
-CHECKPOINTS = "checkpoint-*.npz"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -68,12 +64,14 @@ class FitOptions:
     roi: str | None = None
     tiles: str | None = None
     folds: int | None = None
+    from_verdicts: bool = False
+    candidate: bool = False
 
 
 @dataclass
 class FitReport:
-    """What a fit leaves behind, for the screen. `reason` says why the model is no more than a candidate, or should be
-    none; it is empty where nothing speaks against it."""
+    """What a fit leaves behind, for the screen. `reason` says why the model should be no more than a candidate; it is
+    empty where nothing speaks against it."""
 
     model: ModelRow
     card: dict[str, Any]
@@ -86,6 +84,11 @@ def why_not_active(report: FitReport) -> str | None:
     model = report.model
     if model.state != ModelState.CANDIDATE:
         return None
+    if not report.reason:
+        return (
+            f"version {model.version} of {model.name} is a candidate, as was asked for: `oddlot models promote "
+            f"{model.name} {model.version}` compares it with the active one and makes it active"
+        )
     return (
         f"version {model.version} of {model.name} is a candidate, not active: {report.reason}. Give more or clearer "
         f"pictures of good parts or train longer; `oddlot models promote {model.name} {model.version}` makes it active "
@@ -131,8 +134,8 @@ def check_options(options: FitOptions) -> None:
 def fit(
     engine: Engine, settings: Settings, options: FitOptions, *, threads: int, progress: Progress | None = None
 ) -> FitReport:
-    """Fit a model and make it the active version of its name: a candidate only, where it is not better than scores that
-    need no network, unless `options.force`.
+    """Fit a model and make it the active version of its name: a candidate only, where that was asked for, or where it
+    is not better than scores that need no network, unless `options.force`.
 
     Killed and started again with the same options and pictures, it goes on after the last finished epoch. Raises
     TrainingError or CalibrationError where the pictures cannot support what was asked for.
@@ -141,24 +144,29 @@ def fit(
     check_options(options)
     folder = Path(options.good_dir).expanduser()
     files = find_good_pictures(folder, settings)
+    own = [file.path for file in files]
+    judged = judged_pictures(engine, options.name, own) if options.from_verdicts else None
+    files += judged.files if judged is not None else []
     names = _group_names(files, options)
     _parts(len(files), options, names)  # refuse a rate or groups before the pictures are read
     if options.defects_dir is not None:
         quality.check_folder(Path(options.defects_dir))  # and not after an hour of training
-    with _scratch(settings, options) as scratch:
-        progress.say(f"reading {len(files)} pictures from {folder}")
-        look = choose_look([file.path for file in files], options, settings, progress.say)
+    with scratch_folder(settings, options) as scratch:
+        progress.say(f"reading {len(own)} pictures from {folder}")
+        if judged is not None:
+            progress.say(f"and {len(judged.files)} false alarms that were called good")
+        look = choose_look(own, options, settings, progress.say)
         good = read_pictures(
             files, folder, look.preprocessing, settings, scratch / "pictures.npy",
-            threads=threads, on_read=progress.reading,
+            threads=threads, on_read=progress.reading, judged=judged,
         )  # fmt: skip
         check_usable(good, folder)
-        return _fit_on(engine, settings, options, look, good, scratch, threads, progress)
+        return _fit_on(engine, settings, options, look, good, judged, scratch, threads, progress)
 
 
 def _fit_on(
     engine: Engine, settings: Settings, options: FitOptions, look: Look, good: TrainingSet,
-    scratch: Path, threads: int, progress: Progress,
+    judged: Judged | None, scratch: Path, threads: int, progress: Progress,
 ) -> FitReport:  # fmt: skip
     """Everything after the pictures are read: train, calibrate, write the bundle, register the model."""
     from ganomaly.threads import set_threads
@@ -186,10 +194,14 @@ def _fit_on(
     card = _card(options, look, good, parts, learnt, calibration.certificate())
     card[MAP_SCALE] = map_scale(scores.parts["residual"], calibration.false_alarms)
     folder = Path(options.good_dir).expanduser()
-    card["near_duplicates"] = _describe_copies(good, folder, copies)
+    card[APPEARANCE] = reference_of(good).to_dict()
+    card["near_duplicates"] = describe_copies(copies, good.files, folder)
     card["warnings"] = warn_of_sessions(good.files, folder, names, learnt.calibration)
     if names is not None:
         card["pictures"]["groups"] = len(set(names))
+    if judged is not None:
+        card["from_verdicts"] = record(judged, [file.path for file in good.files], good.defects)
+        card["warnings"] += warn_of_alarms(card["from_verdicts"]["added"], len(good.files))
     progress.say("measuring on synthetic defects what it sees")
     honesty = measure(
         lambda pictures: detector.score(pictures, maps=False).raw, calibration.flagged,
@@ -211,36 +223,9 @@ def _fit_on(
     model = models.register_model(
         engine, name=options.name, bundle_uri=uri, bundle_sha256=sha256, architecture=options.architecture,
         threshold=calibration.threshold, false_alarms=calibration.false_alarms, card=card,
-        activate=options.force or not honesty.reason,
+        activate=not options.candidate and (options.force or not honesty.reason),
     )  # fmt: skip
     return FitReport(model, card, good.refused, honesty.reason)
-
-
-@contextmanager
-def _scratch(settings: Settings, options: FitOptions) -> Iterator[Path]:
-    """The folder of this fit's intermediate files: the same for the same options, so that a kill can be resumed.
-
-    Removed when the fit is done, or refused before it has learnt anything. Raises TrainingError where the same fit is
-    at work already.
-    """
-    digest = hashlib.sha256(json.dumps(asdict(options), sort_keys=True).encode()).hexdigest()[:12]
-    scratch = settings.home / "fits" / f"{options.name}-{digest}"
-    scratch.mkdir(parents=True, exist_ok=True)
-    lock = os.open(scratch / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingError(f"the same fit of {options.name} is at work already: wait for it") from None
-        try:
-            yield scratch
-        except OddlotError:
-            if not any(scratch.glob(CHECKPOINTS)):  # what was learnt outlives a full disk
-                shutil.rmtree(scratch, ignore_errors=True)
-            raise
-        shutil.rmtree(scratch, ignore_errors=True)
-    finally:
-        os.close(lock)
 
 
 def _parts(n: int, options: FitOptions, groups: list[str] | None) -> list[Split]:
@@ -255,15 +240,6 @@ def _group_names(files: list[FoundFile], options: FitOptions) -> list[str] | Non
     if options.group is None:
         return None
     return name_groups([file.path for file in files], Path(options.good_dir).expanduser(), options.group)
-
-
-def _describe_copies(good: TrainingSet, folder: Path, copies: list[Pair]) -> dict[str, Any]:
-    """How many pictures have a near-duplicate, and two that are ones, by their paths below `folder`."""
-    below = folder.absolute()
-    return {
-        "pictures": len({i for pair in copies for i in pair}),
-        "example": [Path(good.files[i].path).relative_to(below).as_posix() for i in copies[0]] if copies else [],
-    }
 
 
 def _card(

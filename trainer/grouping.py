@@ -64,25 +64,31 @@ def check_group(group: str) -> None:
 
 
 def name_groups(paths: Sequence[str], root: Path, group: str) -> list[str]:
-    """The group of each picture, by its path below `root`, written with slashes.
+    """The group of each picture, by its path below `root`, or its whole path elsewhere, written with slashes.
 
     `group` is `folder`, or a regular expression that is searched for in that path: its first bracket is the group, or
     all that matches where it has no bracket. Raises TrainingError where a path does not match or gives an empty group.
     """
-    below = [PurePath(path).relative_to(root.absolute()) for path in paths]
+    short = [below(path, root) for path in paths]
     if group == FOLDER:
-        return [path.parent.as_posix() for path in below]
+        return [path.parent.as_posix() for path in short]
     pattern = _compiled(group)
     bracket = 1 if pattern.groups else 0
-    found = [pattern.search(path.as_posix()) for path in below]
+    found = [pattern.search(path.as_posix()) for path in short]
     names = [match[bracket] if match else None for match in found]
-    without = [path for path, name in zip(below, names, strict=True) if not name]
+    without = [path for path, name in zip(short, names, strict=True) if not name]
     if without:
         raise TrainingError(
-            f"--group {group!r} finds no group in {len(without)} of {len(below)} paths below {root} "
+            f"--group {group!r} finds no group in {len(without)} of {len(short)} paths below {root} "
             f"(first: {without[0].as_posix()}): give a pattern that matches every picture"
         )
     return [name for name in names if name]
+
+
+def below(path: str, root: Path) -> PurePath:
+    """The path as it is below `root`; whole where it is elsewhere, as that of a picture that a verdict added."""
+    whole, top = PurePath(path), root.absolute()
+    return whole.relative_to(top) if whole.is_relative_to(top) else whole
 
 
 def _compiled(group: str) -> "re.Pattern[str]":

@@ -11,10 +11,13 @@ What that was measured on: docs/decisions/0008-near-duplicates.md.
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from trainer.grouping import Groups
+from pictures.listing import FoundFile
+from trainer.grouping import Groups, below
 
 SIDE = 32
 """Places along a side; the picture must have at least as many pixels."""
@@ -53,6 +56,14 @@ def near_duplicates(pixels: np.ndarray, hashes: Sequence[str]) -> list[Pair]:
             groups.join(i, j)
             pairs.append((i, j))
     return pairs
+
+
+def describe_copies(pairs: Sequence[Pair], files: Sequence[FoundFile], folder: Path) -> dict[str, Any]:
+    """For the card: how many files have a near-duplicate, and two that are ones, by their paths below `folder`."""
+    return {
+        "pictures": len({i for pair in pairs for i in pair}),
+        "example": [below(files[i].path, folder).as_posix() for i in pairs[0]] if pairs else [],
+    }
 
 
 def _survey(pixels: np.ndarray, different: np.ndarray) -> tuple[np.ndarray, float]:

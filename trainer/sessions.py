@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 
 from pictures.listing import FoundFile
+from trainer.grouping import below
 
 
 def warn_of_sessions(
@@ -36,5 +37,5 @@ def warn_of_sessions(
 
 def _shift(file: FoundFile, root: Path) -> str:
     day = datetime.fromtimestamp(file.mtime_ns / 1e9).date().isoformat()
-    folder = PurePath(file.path).parent.relative_to(root.absolute()).as_posix()
+    folder = below(file.path, root).parent.as_posix()
     return f"{day}, {folder if folder != '.' else root.name}"

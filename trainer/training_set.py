@@ -6,19 +6,24 @@ Decoded pictures stand in one array file that is mapped, not loaded, so that mem
 import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.lib.format import open_memmap
 
+from oddlot.appearance import NEIGHBOURS
 from oddlot.errors import TrainingError, UnreadablePicture
 from oddlot.settings import Settings
+from pictures.appearance import Appearance
 from pictures.listing import FoundFile, ListingReport, list_folder
 from pictures.preprocessing import Preprocessing
 from pictures.reading import Picture, read_picture
+from trainer.from_verdicts import Judged
 
 FEWEST_PICTURES = 20
+MOST_APPEARANCES = 10_000
+"""Pictures whose appearance is kept, about; 4 kB each."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,9 @@ class TrainingSet:
 
     `pixels` is (n, height, width, channels), uint8 or float32 in 0..255, mapped from disk; `fingerprint` is a SHA-256
     over the hashes of the files, independent of their names; `refused` holds path and reason of what was not read;
-    `files` are those of the n pictures as they were listed.
+    `files` are those of the n pictures as they were listed, `appearances` how they look, or of many pictures
+    some thousands, in runs of neighbours; `defects` are the paths among the refused ones of which a verdict says that
+    they show a defect.
     """
 
     pixels: np.ndarray
@@ -35,6 +42,8 @@ class TrainingSet:
     refused: list[tuple[str, str]]
     fingerprint: str
     files: list[FoundFile]
+    defects: list[str] = field(default_factory=list)
+    appearances: list[Appearance] = field(default_factory=list)
 
 
 def find_good_pictures(folder: Path, settings: Settings) -> list[FoundFile]:
@@ -52,41 +61,54 @@ def find_good_pictures(folder: Path, settings: Settings) -> list[FoundFile]:
 
 def read_pictures(
     files: list[FoundFile], root: Path, preprocessing: Preprocessing, settings: Settings, store: Path,
-    *, threads: int, on_read: Callable[[int, int], None] | None = None,
+    *, threads: int, on_read: Callable[[int, int], None] | None = None, judged: Judged | None = None,
 ) -> TrainingSet:  # fmt: skip
     """Decode all files into the array file `store`; `on_read` is told (done, of).
 
-    A file that cannot be read is left out and named in `refused`.
+    A file that cannot be read is left out and named in `refused`; so is one that must not be learnt from, as verdicts
+    say (`judged`).
     """
+    judged = judged or Judged()
+    good_root = str(root.resolve())
 
     def read(file: FoundFile) -> Picture | UnreadablePicture:
         try:
-            return read_picture(
-                file.path, preprocessing, root=str(root.resolve()), expected=(file.size, file.mtime_ns),
-                max_pixels=settings.max_pixels, max_file_bytes=settings.max_file_bytes,
+            picture = read_picture(
+                file.path, preprocessing, root=judged.roots.get(file.path, good_root),
+                expected=(file.size, file.mtime_ns), max_pixels=settings.max_pixels,
+                max_file_bytes=settings.max_file_bytes,
             )  # fmt: skip
         except UnreadablePicture as reason:
             return reason
+        reason_against = judged.why_not(file.path, picture.sha256)
+        return picture if reason_against is None else UnreadablePicture(reason_against, picture.sha256)
 
     shape = (len(files), *preprocessing.shape)
     dtype = np.uint8 if preprocessing.depth == 8 else np.float32
     pixels = open_memmap(store, mode="w+", dtype=dtype, shape=shape)
     hashes: list[str] = []
     usable: list[FoundFile] = []
+    appearances: list[Appearance] = []
+    every = -(-len(files) // MOST_APPEARANCES)
     refused: list[tuple[str, str]] = []
+    defects: list[str] = []
     with ThreadPoolExecutor(threads) as readers:
         for done, (file, picture) in enumerate(zip(files, readers.map(read, files), strict=True), start=1):
             if isinstance(picture, UnreadablePicture):
                 refused.append((file.path, str(picture)))
+                if picture.sha256 in judged.defects:
+                    defects.append(file.path)
             else:
                 pixels[len(hashes)] = picture.pixels
                 hashes.append(picture.sha256)
                 usable.append(file)
+                if (done - 1) // NEIGHBOURS % every == 0:
+                    appearances.append(picture.appearance)
             if on_read is not None:
                 on_read(done, len(files))
     pixels.flush()
     digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-    return TrainingSet(pixels[: len(hashes)], hashes, refused, digest, usable)
+    return TrainingSet(pixels[: len(hashes)], hashes, refused, digest, usable, defects, appearances)
 
 
 def check_usable(training_set: TrainingSet, folder: Path) -> None:

@@ -151,7 +151,10 @@ def _score_again(item: ItemDetail, model: scoring_process.Model, decoded: Decode
 
 
 def why_not_scored(item: ItemDetail) -> str:
-    """Why an item has no score, in plain words."""
+    """Why an item has no score (any more), in plain words."""
+    if item.state == ItemState.SCORED:
+        when = f" on {item.pruned_at:%Y-%m-%d}" if item.pruned_at is not None else ""
+        return f"its result was pruned{when}; that it was scored, and by which model, is kept"
     reason = f": {item.error}" if item.error else ""
     return {
         ItemState.WAITING: f"not looked at yet: its job is {item.job_state}",

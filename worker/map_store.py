@@ -1,4 +1,4 @@
-"""The map store: one small file for each flagged item, `<job>/<item>.png`, written before its result is."""
+"""The map store: one small file for each flagged or audited item, `<job>/<item>.png`, written before its result is."""
 
 import contextlib
 import os

@@ -26,7 +26,7 @@ from oddlot.errors import OddlotError
 from oddlot.processes import identity, is_provably_dead
 from oddlot.queue import FIT_QUEUE, INSPECT_QUEUE, VISIBILITY_TIMEOUT
 from oddlot.settings import Settings, load_settings
-from worker import broker, publishing, scoring_process, watchdog
+from worker import broker, postman, publishing, scoring_process, watchdog
 from worker.supervision import configure_logging
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def sweep_once(engine: Engine, settings: Settings, app: "Celery") -> None:
         if is_provably_dead(owner):
             ended = sweeping.expire_leases(engine, owner) + fits.expire_leases(engine, owner)
             log.warning("owner of a lease is dead", owner=owner, leases=ended)
-    report = sweeping.sweep(engine, max_attempts=settings.max_attempts)
+    report = sweeping.sweep(engine, max_attempts=settings.max_attempts, hold=settings.hold)
     if report.anything:
         log.warning("swept", **report.as_dict())
     fits.sweep(engine, max_attempts=settings.max_attempts)
@@ -77,6 +77,7 @@ def main() -> int:
     # best of workers has nothing to take.
     stall_seconds = max(settings.stall_seconds, publishing.LOST_AFTER + 3 * settings.sweep_seconds)
     watching = watchdog.Watchdog(parent, stall_seconds)
+    reports = postman.Postman(settings)
     engine: Engine | None = None
     while not stop.is_set():
         try:
@@ -90,6 +91,7 @@ def main() -> int:
             if stall is not None:
                 watchdog.end(engine, parent, stall)
                 watching.forget()
+            reports.look(engine)
         except (OddlotError, SQLAlchemyError, redis.RedisError, OperationalError, OSError) as error:
             log.error("sweep failed, trying again", error=scoring_process.one_line(error))
             watching.forget()  # no worker makes progress without its queue and its database

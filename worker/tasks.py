@@ -8,13 +8,16 @@ from db.engine import now, reading
 from oddlot.errors import DatabaseError
 from oddlot.processes import identity
 from oddlot.queue import INSPECT_TASK, TICK_TASK, TICK_TIME_LIMIT
-from worker import inspection, nightly, scoring_process
+from worker import inspection, nightly, pruning, scoring_process
 from worker.app import app
 
 log = structlog.get_logger()
 
 DATABASE_PAUSE = 5.0
 """Seconds that a process waits when the database does not answer, before it takes the next message."""
+
+PRUNING_SECONDS = 10.0
+"""How long one tick removes what schedules do not keep any more; the next goes on."""
 
 _HIGHEST = 2**63 - 1
 
@@ -36,7 +39,7 @@ def inspect_batch(job_id: int, number: int) -> None:
 
 @app.task(name=TICK_TASK, ignore_result=True, time_limit=TICK_TIME_LIMIT)
 def tick() -> None:
-    """Start what is due by now, by the clock of the database, of which there is one."""
+    """Start what is due by now, by the clock of the database, of which there is one; prune what is not to be kept."""
     try:
         engine = scoring_process.engine()
         with reading(engine) as connection:
@@ -46,5 +49,6 @@ def tick() -> None:
             # A child that lists a large folder holds no batch, and is not to be taken for one that hangs.
             on_listed=lambda _: inspection.beat(engine, identity(), progress=False),
         )  # fmt: skip
+        pruning.prune_schedules(engine, scoring_process.settings(), seconds=PRUNING_SECONDS)
     except (DatabaseError, *inspection.DATABASE_AWAY) as error:
         log.error("the database does not answer", error=scoring_process.one_line(error))

@@ -103,7 +103,7 @@ def test_stopping_inspect_leaves_no_process_and_loses_no_item(oddlot, drawn, sto
     for i in range(40):
         for original in (drawn / "tonight").iterdir():
             os.link(original, folder / f"{i}-{original.name}")
-    oddlot.environ["ODDLOT_BATCH_SIZE"] = "8"
+    oddlot.environ |= {"ODDLOT_BATCH_SIZE": "8", "ODDLOT_HOLD": "false"}  # a night of copies
     process = oddlot.start("inspect", "flange", folder)
     line = process.stderr.readline()  # the job is in the database when its summary is printed
     assert line.startswith("job 1 (queued)")

@@ -86,14 +86,16 @@ THIRD = [
 
 FOURTH = [
     *THIRD,
-    f"UPDATE job SET pruned_at = {MOMENT} WHERE id = 1",
+    f"UPDATE job SET pruned_at = {MOMENT} WHERE id = 2",
     "UPDATE batch SET look = '{}' WHERE id = 1",
     "INSERT INTO audit (item_id, job_id, share) VALUES (2, 1, 0.5)",
     "INSERT INTO delivery (id, job_id, kind, target, attempts, owner, next_at, error, created_at, delivered_at) VALUES"
     f" (1, 1, 'folder', '/srv/reports', 1, NULL, NULL, NULL, {MOMENT}, {MOMENT})",
 ]
 
-ROWS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH}
+FIFTH = [*FOURTH, "UPDATE job SET pruning = false WHERE id = 2"]
+
+ROWS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH}
 """What each revision may hold."""
 
 

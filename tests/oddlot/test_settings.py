@@ -36,6 +36,7 @@ def test_without_anything_all_is_embedded_in_the_home(home) -> None:
     assert settings.embedded_database
     assert settings.model_store == home / "models"
     assert settings.map_store == home / "maps"
+    assert settings.thumb_store == home / "thumbnails"
     assert settings.batch_size == 64
     assert not home.exists()
 
@@ -78,11 +79,21 @@ def test_an_empty_variable_is_no_variable(home) -> None:
 
 
 def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) -> None:
-    paths = {"home": tmp_path / "moved", "model_store": tmp_path / "store", "map_store": tmp_path / "maps"}
-    texts = {"database_url": "postgresql://host/db", "broker_url": "redis://host/0"}
+    paths = {
+        "home": tmp_path / "moved",
+        "model_store": tmp_path / "store",
+        "map_store": tmp_path / "maps",
+        "thumb_store": tmp_path / "thumbs",
+    }
+    texts = {
+        "database_url": "postgresql://host/db", "broker_url": "redis://host/0", "public_url": "https://oddlot.example",
+        "report_folder": "/srv/reports", "report_email": "ada@plant.example", "report_from": "oddlot@plant.example",
+        "smtp_url": "smtp://mail:25", "webhook_url": "https://mes.example/x", "webhook_secret": "secret",
+    }  # fmt: skip
     numbers = {
         "batch_size": 5,
         "concurrency": 3,
+        "audit_items": 7,
         "lease_seconds": 60.5,
         "sweep_seconds": 2.0,
         "stall_seconds": 90.0,
@@ -93,11 +104,12 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "max_pixels": 1000,
         "max_file_bytes": 2000,
     }
-    expected = Settings(**paths, **texts, **numbers)
-    assert {field.name for field in fields(Settings)} == {*paths, *texts, *numbers}
+    expected = Settings(**paths, **texts, **numbers, hold=False)
+    assert {field.name for field in fields(Settings)} == {*paths, *texts, *numbers, "hold"}
     variables = {f"ODDLOT_{name.upper()}": str(value) for name, value in (paths | texts | numbers).items()}
+    variables["ODDLOT_HOLD"] = "false"
     assert load_settings(variables) == expected
-    lines = [f"{name} = {value}" for name, value in numbers.items()]
+    lines = [f"{name} = {value}" for name, value in numbers.items()] + ["hold = false"]
     lines += [f"{name} = '{value}'" for name, value in (paths | texts).items()]
     named = write(tmp_path / "all.toml", "\n".join(lines))
     assert load_settings({"ODDLOT_CONFIG": str(named)}) == expected

@@ -16,7 +16,6 @@ from db.schema import item as item_table
 from db.schema import job as job_table
 from db.verdicts import add_verdict, verdicts_of
 from oddlot.words import Verdict
-from review.deciding import can_decide
 
 
 def test_the_first_page_tells_of_each_line(client, home) -> None:
@@ -227,7 +226,6 @@ def test_a_file_without_a_result_has_a_page_too(client, home) -> None:
     assert client.get(f"/items/{item}/picture.webp").status_code == 404
 
 
-@pytest.mark.skipif(not can_decide(), reason="db.validity is not there yet")
 @pytest.mark.parametrize(("word", "state"), [("release", "done"), ("discard", "discarded")])
 def test_a_held_job_is_decided_by_a_button(client, home, morning_engine, word, state) -> None:
     held = home.jobs["held"].job_id
