@@ -14,7 +14,16 @@ from db.engine import open_database
 from oddlot.errors import NotFoundError, OddlotError, StateError
 from oddlot.settings import Settings
 from report.charts import stylesheet
-from review import deciding, entry, flagged_pages, interface, item_pages, night_pages, pictures_out
+from review import (
+    deciding,
+    entry,
+    flagged_pages,
+    interface,
+    item_pages,
+    night_pages,
+    pictures_out,
+    report_out,
+)
 from review.guard import Guard
 from review.picture_process import PictureProcesses
 from review.rendering import page
@@ -42,7 +51,7 @@ def make_app(settings: Settings) -> FastAPI:
     app.state.engine, app.state.settings = engine, settings
     app.state.guard, app.state.pictures = guard, pictures
     app.middleware("http")(guard)
-    for room in (night_pages, flagged_pages, item_pages, pictures_out, deciding, entry, interface):
+    for room in (night_pages, flagged_pages, item_pages, pictures_out, report_out, deciding, entry, interface):
         app.include_router(room.router)
     colours = stylesheet()
 

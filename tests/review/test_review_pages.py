@@ -235,3 +235,17 @@ def test_a_held_job_is_decided_by_a_button(client, home, morning_engine, word, s
     assert job.state == state
     assert job.validity["decided"]["note"] == "lamp replaced"
     assert client.post(f"/jobs/{held}/{word}", data=form(client)).status_code == 409
+
+
+def test_the_report_of_a_job_is_a_file_to_keep(client, home) -> None:
+    answer = client.get(f"/jobs/{home.night.job_id}/report.html")
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert "lot 42" in answer.text
+    assert client.get("/jobs/999999/report.html").status_code == 404
+
+
+def test_the_json_interface_is_behind_the_same_guard(client, locked, home) -> None:
+    assert client.get(f"/api/v1/jobs/{home.night.job_id}").status_code == 200
+    assert client.get("/api/v1/jobs", headers={"Host": "evil.example"}).status_code == 421
+    assert locked.get("/api/v1/jobs").status_code == 401
+    assert locked.get("/api/v1/jobs", headers={"Authorization": "Bearer open sesame"}).status_code == 200
