@@ -24,6 +24,7 @@ from cli import (
     quality,
     report,
     results,
+    review,
     services,
     threshold,
 )
@@ -65,6 +66,7 @@ explain.register(app)
 report.register(app)
 nightly.register(app)
 items.register(app)
+review.register(app)
 quality.register(app)
 threshold.register(app)
 services.register(app)

@@ -85,6 +85,16 @@ def read_sheet(folder: Path, sha256: str | None = None) -> bytes:
         return BundleFolder(folder, sha256).read(SHEET)
 
 
+def read_golden(folder: Path, sha256: str | None = None) -> np.ndarray:
+    """The verified golden pictures alone, (k, height, width, channels) uint8 or float32 in 0..255: good ones that were
+    held out of the training. Raises BundleError."""
+    with refusing(folder):
+        pictures = _arrays(BundleFolder(folder, sha256), "golden.npz").get("pictures")
+        if pictures is None or pictures.ndim != 4:
+            raise BundleError("golden.npz does not hold pictures")
+        return pictures
+
+
 def read_bundle_head(folder: Path, sha256: str | None = None) -> BundleHead:
     """What can be known of a bundle without TensorFlow; only the files that are read are hashed.
 

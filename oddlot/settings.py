@@ -64,6 +64,14 @@ class Settings:
     """Pictures with more pixels, by their header, are refused unread (decompression bombs)."""
     max_file_bytes: int = 1_000_000_000
     """Files larger than this are refused unread."""
+    review_host: str = "127.0.0.1"
+    """Address at which the review page listens; any but this machine's own needs a password."""
+    review_port: int = 8765
+    """Port of the review page."""
+    review_password: str = field(default="", repr=False)
+    """Password of the review page and its JSON interface; empty: none is asked for."""
+    review_names: str = ""
+    """Names of this host by which the review page may be called, with commas; numeric addresses always may."""
     audit_items: int = 20
     """Unflagged items of a job that are drawn by chance to be shown to a person, on average; 0 means none."""
     public_url: str = ""
@@ -102,7 +110,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     source = _config_file(environ, home)
     if source is not None:
         values |= _read_config(source)
-    names = {field.name for field in fields(Settings)}
+    names = {one.name for one in fields(Settings)}
     values |= {n: environ[f"ODDLOT_{n.upper()}"] for n in names if environ.get(f"ODDLOT_{n.upper()}")}
     home = _typed("home", Path, values.pop("home", home))
     values.setdefault("database_url", f"sqlite:///{home / 'oddlot.db'}")
@@ -110,8 +118,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     values.setdefault("model_store", home / "models")
     values.setdefault("map_store", home / "maps")
     values.setdefault("thumb_store", home / "thumbnails")
-    typed = {field.name: _typed(field.name, field.type, values[field.name])
-             for field in fields(Settings) if field.name in values}  # fmt: skip
+    typed = {one.name: _typed(one.name, one.type, values[one.name])
+             for one in fields(Settings) if one.name in values}  # fmt: skip
     settings = Settings(home=home, **typed)
     _check(settings)
     return settings
@@ -130,7 +138,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path} cannot be read as TOML: {error}") from error
-    unknown = sorted(set(table) - {field.name for field in fields(Settings)})
+    unknown = sorted(set(table) - {one.name for one in fields(Settings)})
     if unknown:
         raise SettingsError(f"{path}: there is no setting called {unknown[0]!r}")
     return table
@@ -160,6 +168,7 @@ def _check(settings: Settings) -> None:
         "sweep_seconds": (0.1, 3_600), "stall_seconds": (1, 86_400), "max_attempts": (1, 100),
         "settle_seconds": (0, 3_600), "picture_seconds": (1, 3_600), "child_megabytes": (0, 10**6),
         "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12), "audit_items": (0, 100_000),
+        "review_port": (1, 65_535),
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)

@@ -36,7 +36,7 @@ def thumbnail_of(settings: Settings, item: ItemDetail) -> bytes | None:
     except (UnreadablePicture, MemoryError):
         return None
     try:
-        _put(path, data)
+        put_file(path, data)
     except OSError as error:
         log.warning("thumbnail not kept", store=str(settings.thumb_store), error=error.strerror or str(error))
     return data
@@ -55,7 +55,8 @@ def window_of(item: ItemDetail) -> tuple[float, float]:
         return (0.0, 1.0)
 
 
-def _put(path: Path, data: bytes) -> None:
+def put_file(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all. Raises OSError."""
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -1,0 +1,88 @@
+"""The review page: an application of FastAPI that needs nothing from outside."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from db.engine import open_database
+from oddlot.errors import NotFoundError, OddlotError, StateError
+from oddlot.settings import Settings
+from report.charts import stylesheet
+from review import (
+    deciding,
+    entry,
+    flagged_pages,
+    interface,
+    item_pages,
+    night_pages,
+    pictures_out,
+    report_out,
+)
+from review.guard import Guard
+from review.picture_process import PictureProcesses
+from review.rendering import page
+
+STATIC = Path(__file__).parent / "static"
+
+
+def make_app(settings: Settings) -> FastAPI:
+    """The application, with `app.state.engine`, `.settings`, `.guard` and `.pictures`.
+
+    Raises SettingsError where it would be open to others without a password, DatabaseError where there is no database
+    of this version.
+    """
+    guard = Guard(settings)
+    engine = open_database(settings.database_url)
+    pictures = PictureProcesses()
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        pictures.close()
+        engine.dispose()
+
+    app = FastAPI(title="Oddlot", docs_url=None, redoc_url=None, openapi_url=None, lifespan=life)
+    app.state.engine, app.state.settings = engine, settings
+    app.state.guard, app.state.pictures = guard, pictures
+    app.middleware("http")(guard)
+    for room in (night_pages, flagged_pages, item_pages, pictures_out, report_out, deciding, entry, interface):
+        app.include_router(room.router)
+    colours = stylesheet()
+
+    @app.get("/static/charts.css")
+    def charts_css() -> Response:
+        return Response(colours, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
+
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    _explain_errors(app)
+    return app
+
+
+def _explain_errors(app: FastAPI) -> None:
+    """Every error is a page with one plain sentence."""
+
+    @app.exception_handler(OddlotError)
+    def of_ours(request: Request, error: OddlotError) -> Response:
+        status = 404 if isinstance(error, NotFoundError) else 409 if isinstance(error, StateError) else 500
+        return page(request, "problem.html", status=status, problem=str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def not_understood(request: Request, error: RequestValidationError) -> Response:
+        return page(request, "problem.html", status=422, problem="This address is not one that can be understood.")
+
+    @app.exception_handler(HTTPException)
+    def of_http(request: Request, error: HTTPException) -> Response:
+        words = {404: "There is no such page.", 405: "That cannot be done here."}
+        return page(request, "problem.html", status=error.status_code,
+                    problem=words.get(error.status_code, str(error.detail)))  # fmt: skip
+
+    @app.exception_handler(SQLAlchemyError)
+    def of_database(request: Request, error: SQLAlchemyError) -> Response:
+        text = "The database does not answer. Nothing is lost; `oddlot doctor` looks for the cause."
+        return page(request, "problem.html", status=503, problem=text)
