@@ -173,7 +173,7 @@ def main() -> None:
     wish = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder, home = Path(name), Path(name) / "home"
-        environ = os.environ | {"ODDLOT_HOME": str(home), "ODDLOT_SETTLE_SECONDS": "0"}
+        environ = os.environ | {"ODDLOT_HOME": str(home), "ODDLOT_SETTLE_SECONDS": "0", "ODDLOT_HOLD": "false"}
         settings = load_settings(environ)
         make_pictures(folder, wish.pictures)
         learn = folder / "drawn" / "train" / "good"

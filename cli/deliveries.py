@@ -48,14 +48,15 @@ def send_reports(session: Session, job_id: int) -> None:
         return
     deliveries.plan(session.engine, targets)
     until = time.monotonic() + SECONDS
-    sender = start_sender(quiet=True)
     try:
-        sender.wait(SECONDS)
+        start_sender(quiet=True).wait(SECONDS)
         # A worker that is just being stopped may have begun with one.
         while time.monotonic() < until and _any_under_way(session, job_id):
             time.sleep(0.25)
     except subprocess.TimeoutExpired:
         pass  # it goes on by itself, and ends soon
+    except OSError as error:  # no memory for a process: the next worker sends it
+        note(f"no process to send the report: {error.strerror}")
     for row in deliveries.deliveries_of(session.engine, job_id):
         if row.state != "sent":
             note(f"report to {row.kind!s} {printable(row.target)}: {_told(row)}")
@@ -126,6 +127,7 @@ def _mail_server(settings: Settings) -> tuple[str, str, str]:
         with smtp_connection(settings.smtp_url, 5.0) as server:
             server.noop()
     except (OSError, smtplib.SMTPException) as error:
-        reason = masked(" ".join(str(error).split()) or type(error).__name__, settings)
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        reason = masked(" ".join(text.split()), settings)
         return "wrong", f"{shown}: {reason}", "start it, or mend ODDLOT_SMTP_URL"
     return "ok", f"{shown} answers", ""

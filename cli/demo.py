@@ -60,8 +60,8 @@ def demo(
     row = run_inspection(session, Submission(model=MODEL, folder=folder / "tonight", line="demo"))
     if row is None or row.state not in FINISHED_JOB_STATES:
         raise typer.Abort
-    raise_unless_done(row)
     show_inspection(session, row)
+    raise_unless_done(row)
     say("\n4. What a person who knows the answers sees (the detector never did)")
     say(compare_with_labels(session, row, folder / "labels.csv"))
     command = f"ODDLOT_HOME={shlex.quote(_short(folder / 'home'))} {_ourselves()}"

@@ -15,6 +15,7 @@ from cli.output import Format, note, print_json, say
 from cli.results import COLUMNS, FLAGGED_TABLE, show_rows
 from cli.services import Concurrency, WorkerProcess, stop_on_signals, worker_process
 from cli.session import Session, open_session
+from cli.validity import say_validity
 from cli.waiting import wait_for_job
 from oddlot.queue import DEFAULT_PRIORITY
 from oddlot.words import FINISHED_JOB_STATES, JobState
@@ -133,12 +134,15 @@ def show_inspection(session: Session, row: "JobRow") -> None:
     from db import jobs as job_rows
     from db.results import ResultFilter
 
-    if row.flagged:
+    if row.state in (JobState.HELD, JobState.DISCARDED):
+        pass  # no wall of flags: the reasons come first, and say where the flags are
+    elif row.flagged:
         say(f"{row.flagged} of {row.scored} pictures are odd, most suspicious first:")
         wanted = ResultFilter(job_id=row.id, flagged_only=True)
         show_rows(session, wanted, Format.TABLE, None, None, FLAGGED_TABLE)
     elif row.state == JobState.DONE:
         say(f"None of {row.scored} pictures is odd.")
+    say_validity(row)
     say(job_commands.completeness(row))
     deferred = job_rows.deferred_files(session.engine, row.id)
     if deferred:

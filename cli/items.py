@@ -42,7 +42,7 @@ def verdict(
         raise OddlotError(f"--kind is that of a defect: it cannot be given with {word!s}")
     number = item_id(item)
     session = open_session()
-    add_verdict(session.engine, number, word, kind=kind, note=text, reviewer=reviewer or _user())
+    add_verdict(session.engine, number, word, kind=kind, note=text, reviewer=reviewer or user_name())
     latest, *earlier = verdicts_of(session.engine, number)
     if as_json:
         print_json({
@@ -55,7 +55,8 @@ def verdict(
     say(f"item {number}: {latest.verdict!s}, by {printable(latest.reviewer or '')}{before}")
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Who gives the command. Raises OddlotError where the user has no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a number without a name, as in a container

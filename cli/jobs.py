@@ -8,6 +8,7 @@ import typer
 from cli.deliveries import delivery_records, say_deliveries
 from cli.output import AsJson, Format, note, print_json, say, write_rows
 from cli.session import Session, open_session
+from cli.validity import HELD_STATUS, say_validity
 from cli.waiting import wait_for_job
 from oddlot.errors import NotFoundError, OddlotError
 from oddlot.queue import DEFAULT_PRIORITY
@@ -88,6 +89,7 @@ def submit(
         job_row = wait_for_job(session, job_row.id, quiet=as_json)
         if not as_json:
             note(completeness(job_row))
+            say_validity(job_row, note)
     if as_json:
         print_json(whole_record(session, job_row))
     elif deferred := jobs.deferred_files(session.engine, job_row.id):
@@ -180,6 +182,7 @@ def job(
     deferred = rows.deferred_files(session.engine, row.id)
     say(summary(row))
     say(completeness(row))
+    say_validity(row)
     for reason, count in (row.left_out or {}).items():
         say(f"left out: {count} ({reason})")
     for path in deferred[:20]:
@@ -243,7 +246,7 @@ def job_record(row: "JobRow") -> dict[str, Any]:
         "flagged": row.flagged, "unreadable": row.unreadable, "quarantined": row.quarantined,
         "cancelled": row.cancelled, "unaccounted": row.unaccounted, "left_out": row.left_out,
         "created_at": row.created_at, "started_at": row.started_at, "finished_at": row.finished_at,
-        "pruned_at": row.pruned_at, "source": row.source, "error": row.error,
+        "pruned_at": row.pruned_at, "source": row.source, "error": row.error, "validity": row.validity,
     }  # fmt: skip
 
 
@@ -274,8 +277,13 @@ def completeness(row: "JobRow") -> str:
 
 
 def raise_unless_done(row: "JobRow") -> None:
-    """Exit code 0 only for a job that ran to its end. Raises OddlotError otherwise."""
+    """Exit code 0 only for a job that ran to its end, 4 where its flags are not to be believed (yet).
+
+    Raises OddlotError where it did not.
+    """
     if row.state == JobState.FAILED:
         raise OddlotError(f"job {row.id} failed: {row.error}. When that is mended: oddlot retry {row.id}")
     if row.state == JobState.CANCELLED:
         raise OddlotError(f"job {row.id} was cancelled; oddlot retry {row.id} goes on with it")
+    if row.state in (JobState.HELD, JobState.DISCARDED):
+        raise typer.Exit(HELD_STATUS)

@@ -15,6 +15,7 @@ from cli import (
     explain,
     export,
     fit,
+    held,
     inspect,
     items,
     jobs,
@@ -23,6 +24,7 @@ from cli import (
     quality,
     report,
     results,
+    review,
     services,
     threshold,
 )
@@ -57,12 +59,14 @@ fit.register(app)
 models.register(app)
 inspect.register(app)
 jobs.register(app)
+held.register(app)
 results.register(app)
 export.register(app)
 explain.register(app)
 report.register(app)
 nightly.register(app)
 items.register(app)
+review.register(app)
 quality.register(app)
 threshold.register(app)
 services.register(app)
@@ -73,7 +77,7 @@ demo.register(app)
 
 def main() -> None:
     """Entry point of the `oddlot` command: exit 0 on success, 1 on an error of ours, 2 on wrong usage, 3 where a fit
-    ended with a model that is not active."""
+    ended with a model that is not active, 4 where a job that was waited for is held or discarded."""
     for stream in (sys.stdout, sys.stderr):
         # File names may hold bytes that are no text. Written as \udcXX they are valid in JSON, too.
         if isinstance(stream, io.TextIOWrapper):

@@ -1,6 +1,7 @@
 """`flagged` and `results`: what a job, a night or a line came to."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,7 @@ from cli.jobs import find_job
 from cli.output import Format, note, write_rows
 from cli.session import Session, open_session
 from oddlot.errors import OddlotError
-from oddlot.words import ItemState, Verdict
+from oddlot.words import ItemState, JobState, Verdict
 
 if TYPE_CHECKING:
     from db.results import ResultFilter
@@ -63,7 +64,7 @@ def flagged(
     said: Said = None, limit: Limit = None, kind: Kind = Format.TABLE,
     as_json: AsJson = False, output: Output = None, fdr: Fdr = None,
 ) -> None:  # fmt: skip
-    """The flagged items, most suspicious first. Without a filter: of all jobs.
+    """The flagged items, most suspicious first. Without --job: of all jobs but those that are held or discarded.
 
     With --fdr, those of one job or night that Benjamini and Hochberg's procedure flags among all of its pictures, in
     place of those above their model's threshold; --min-score, --unreviewed and --verdict then leave out some of them.
@@ -78,11 +79,32 @@ def flagged(
         session, job=job, model=model, line=line, lot=lot, since=since, until=until, night=night, min_score=min_score,
         unreviewed=unreviewed, verdict=said, flagged_only=fdr is None,
     )  # fmt: skip
+    if job is None:
+        wanted = replace(wanted, believed_only=True)
+        _say_held(session, wanted)
+    else:
+        _say_state(session, job)
     if fdr is not None:
         from cli.discoveries import flag_together
 
         wanted = flag_together(session, wanted, fdr)
     show_rows(session, wanted, Format.JSON if as_json else kind, output, limit, FLAGGED_TABLE)
+
+
+def _say_held(session: Session, wanted: "ResultFilter") -> None:
+    """Which jobs are left out, and wait for a word."""
+    from db.results import held_jobs
+
+    if held := held_jobs(session.engine, wanted):
+        shown = ", ".join(str(number) for number in held[:10]) + (", ..." if len(held) > 10 else "")
+        note(f"left out, because held: job {shown}; `oddlot job {held[0]}` says why")
+
+
+def _say_state(session: Session, job: str) -> None:
+    row = find_job(session, job)
+    if row.state in (JobState.HELD, JobState.DISCARDED):
+        note(f"job {row.id} is {row.state!s}: its pictures do not look like those that the model knows; "
+             f"`oddlot job {row.id}` says why")  # fmt: skip
 
 
 def results(
@@ -106,8 +128,6 @@ def show_rows(
     table_columns: list[str],
 ) -> int:  # fmt: skip
     """Print the rows of a filter; returns how many there are."""
-    from dataclasses import replace
-
     from db.results import iter_results
 
     if limit and kind is not Format.TABLE:

@@ -62,7 +62,7 @@ def worker(
 
 
 def up(concurrency: Concurrency = None) -> None:
-    """Everything that one PC needs, in the foreground until Ctrl-C: queue, workers, trainer, schedules."""
+    """Everything that one PC needs, in the foreground until Ctrl-C: queue, workers, trainer, schedules, review page."""
     from worker.broker import embedded_broker
 
     session = open_session()
@@ -70,11 +70,14 @@ def up(concurrency: Concurrency = None) -> None:
         inspecting = stack.enter_context(worker_process(session.settings, "worker.app", concurrency))
         training = stack.enter_context(worker_process(session.settings, "trainer.app", 1))
         clock = stack.enter_context(running(WorkerProcess(session.settings, "beat", beat_command())))
+        kept = [inspecting, training, clock]
+        if page := _review_process(session.settings):
+            kept.append(stack.enter_context(running(page)))
         say(f"Oddlot is up. Home: {session.settings.home}. Stop with Ctrl-C.")
         say("Submit from another window: oddlot submit NAME FOLDER --wait")
         try:
             while True:
-                for process in (inspecting, training, clock):
+                for process in kept:
                     process.keep(always=True)
                 time.sleep(1)
         except KeyboardInterrupt:
@@ -82,8 +85,22 @@ def up(concurrency: Concurrency = None) -> None:
     say("Oddlot is down.")
 
 
+def _review_process(settings: Settings) -> "WorkerProcess | None":
+    """The review page beside the workers; None, with a line that says why, where it cannot be: nothing else waits."""
+    from cli.review import address_of, check_port, review_command
+
+    try:
+        check_port(settings).close()
+    except OddlotError as error:
+        note(f"no review page: {error}")
+        return None
+    process = WorkerProcess(settings, "review", review_command())
+    say(f"Review page: {address_of(settings)}")
+    return process
+
+
 class WorkerProcess:
-    """A Celery worker, or Celery's beat, that this command started and will stop."""
+    """A Celery worker, Celery's beat or the review page, that this command started and will stop."""
 
     def __init__(self, settings: Settings, name: str, command: list[str], *, foreground: bool = False) -> None:
         self._settings, self._name = settings, name

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, insert, or_, select, update
 
@@ -10,6 +11,7 @@ from db.engine import now, reading, writing
 from db.jobs import JobRow
 from db.schema import audit, batch, item, job, result
 from db.settling import settle_job
+from oddlot.appearance import NEAREST, STATISTICS
 from oddlot.errors import LateResult
 from oddlot.words import BatchState, ItemState, JobState
 
@@ -54,7 +56,8 @@ class Claim:
 class Outcome:
     """What became of one item. The scores are there exactly where `state` is `scored`.
 
-    `audit_share` is there where it was drawn for the audit, and says with which probability.
+    `audit_share` is there where it was drawn for the audit, and says with which probability; `appearance` says how the
+    picture looks, with the names of `oddlot.appearance` and finite numbers, None for what cannot be told.
     """
 
     item_id: int
@@ -69,6 +72,7 @@ class Outcome:
     parts: dict[str, float] = field(default_factory=dict)
     map_uri: str | None = None
     audit_share: float | None = None
+    appearance: dict[str, float | None] | None = None
 
 
 def claim_batch(engine: Engine, job_id: int, number: int, owner: str, lease_seconds: float) -> Claim | None:
@@ -116,9 +120,10 @@ def renew_lease(engine: Engine, claim: Claim, lease_seconds: float) -> bool:
 
 
 def finish_batch(
-    engine: Engine, claim: Claim, outcomes: Sequence[Outcome], *, host: str, code_version: str
+    engine: Engine, claim: Claim, outcomes: Sequence[Outcome], *, host: str, code_version: str, hold: bool = True
 ) -> JobRow | None:
-    """Write all outcomes and close the batch, in one transaction; returns the job where that finished it.
+    """Write all outcomes and close the batch, in one transaction; returns the job where that finished it, done or, but
+    for `hold`, held.
 
     Raises LateResult, with nothing written, where the batch is not held under this claim any more, and ValueError
     where the outcomes are not one for each of its items.
@@ -129,7 +134,7 @@ def finish_batch(
         moment = now(connection)
         ours = _change(
             connection, claim, state=BatchState.DONE, owner=None, lease_expires_at=None, error=None,
-            host=host, code_version=code_version, finished_at=moment,
+            host=host, code_version=code_version, finished_at=moment, look=_looks(outcomes),
         )  # fmt: skip
         if not ours:
             raise LateResult(f"batch {claim.number} of job {claim.job_id} is held by somebody else now")
@@ -151,7 +156,18 @@ def finish_batch(
                 insert(audit),
                 [{"item_id": one.item_id, "job_id": claim.job_id, "share": one.audit_share} for one in drawn],
             )
-        return settle_job(connection, claim.job_id)
+        return settle_job(connection, claim.job_id, hold=hold)
+
+
+def _looks(outcomes: Sequence[Outcome]) -> dict[str, list[Any]] | None:
+    """How the scored pictures look, as parallel lists beside their item numbers; those can never be scored again."""
+    seen = [(one.item_id, one.appearance) for one in outcomes if one.state == ItemState.SCORED and one.appearance]
+    if not seen:
+        return None
+    names = (*STATISTICS, NEAREST)
+    return {"items": [item_id for item_id, _ in seen]} | {
+        name: [None if (value := look.get(name)) is None else round(value, 2) for _, look in seen] for name in names
+    }
 
 
 def release_batch(engine: Engine, claim: Claim, error: str, *, count_attempt: bool) -> bool:

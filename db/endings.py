@@ -26,7 +26,7 @@ def cancel_job(engine: Engine, job_id: int) -> JobRow:
     """
     with writing(engine) as connection:
         state = lock_job(connection, job_id)
-        if state in (JobState.DONE, JobState.HELD, JobState.FAILED):
+        if state in (JobState.DONE, JobState.HELD, JobState.DISCARDED, JobState.FAILED):
             raise StateError(f"job {job_id} is {state} already: there is nothing to cancel")
         set_state(connection, job_id, JobState.CANCELLED)
     return _close(engine, job_id)
@@ -49,7 +49,7 @@ def _close(engine: Engine, job_id: int) -> JobRow:
         return read_job(connection, job_id)
 
 
-def retry_job(engine: Engine, job_id: int, batch_size: int) -> int:
+def retry_job(engine: Engine, job_id: int, batch_size: int, *, hold: bool = True) -> int:
     """Open a finished job again for what it has not scored; returns how many items that are.
 
     A job whose folder was never listed to its end, because the listing died or was cancelled, is emptied and put in
@@ -81,7 +81,7 @@ def retry_job(engine: Engine, job_id: int, batch_size: int) -> int:
             .scalars()
             .all()
         )
-        if not ids and state in (JobState.DONE, JobState.HELD):
+        if not ids and state in (JobState.DONE, JobState.HELD, JobState.DISCARDED):
             return 0
         first = next_number(connection, job_id)
         chunks = [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
@@ -91,7 +91,7 @@ def retry_job(engine: Engine, job_id: int, batch_size: int) -> int:
                 connection, chunk, state=ItemState.WAITING, error=None, note=None, batch_id=batches[number]
             )  # fmt: skip
         set_state(connection, job_id, JobState.QUEUED, finished_at=None, error=None)
-        settle_job(connection, job_id)
+        settle_job(connection, job_id, hold=hold)
         return len(ids)
 
 

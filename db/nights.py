@@ -16,8 +16,8 @@ _SHOWN = (JobState.DONE, JobState.HELD, JobState.DISCARDED, JobState.CANCELLED, 
 
 @dataclass(frozen=True)
 class NightRow:
-    """All jobs of one line and model in one night together. `mark` is the state that forbids to compare it with others
-    (held, discarded, incomplete), or None."""
+    """The jobs of one line and model in one night together: those that are done, or where there are none, the others.
+    `mark` then says what they are (held, discarded, incomplete); else it is None."""
 
     night: dt.date
     listed: int
@@ -35,7 +35,10 @@ def scores_in_order(engine: Engine, job_id: int) -> list[float]:
 
 
 def nights_until(engine: Engine, row: JobRow, limit: int) -> list[NightRow]:
-    """The last nights of the job's line and model name up to the job's own, oldest first."""
+    """The last nights of the job's line and model name up to the job's own, oldest first.
+
+    The job's own night shows jobs like it: where it is held itself, those that are not done.
+    """
     same_line = job.c.line.is_(None) if row.line is None else job.c.line == row.line
     counts = (job.c.listed, job.c.scored, job.c.flagged, job.c.unreadable)
     query = (
@@ -46,16 +49,22 @@ def nights_until(engine: Engine, row: JobRow, limit: int) -> list[NightRow]:
         .order_by(job.c.night.desc(), job.c.id.desc())
         .limit(10 * limit)
     )
-    nights: dict[dt.date, NightRow] = {}
+    nights: dict[tuple[dt.date, bool], NightRow] = {}
     with reading(engine) as connection:
         for found in connection.execute(query):
             mark = _NOT_WHOLE.get(found.state, None if found.state == JobState.DONE else str(found.state))
-            before = nights.get(found.night) or NightRow(found.night, 0, 0, 0, 0, None)
-            nights[found.night] = NightRow(
+            key = (found.night, mark is None)
+            before = nights.get(key) or NightRow(found.night, 0, 0, 0, 0, None)
+            nights[key] = NightRow(
                 found.night, before.listed + found.listed, before.scored + found.scored,
                 before.flagged + found.flagged, before.unreadable + found.unreadable, before.mark or mark,
             )  # fmt: skip
-    return sorted(nights.values(), key=lambda night: night.night)[-limit:]
+    chosen: dict[dt.date, NightRow] = {}
+    for (night, done), shown in nights.items():
+        wanted = row.state == JobState.DONE if night == row.night else True
+        if night not in chosen or done == wanted:
+            chosen[night] = shown
+    return [chosen[night] for night in sorted(chosen)][-limit:]
 
 
 def verdict_counts(engine: Engine, job_id: int) -> dict[tuple[bool, Verdict], int]:

@@ -91,6 +91,15 @@ def pruned_jobs(engine: Engine, wanted: ResultFilter) -> tuple[int, int, datetim
     return None if row is None else (row[2], row[0], row[1])
 
 
+def held_jobs(engine: Engine, wanted: ResultFilter) -> list[int]:
+    """The jobs that are held, of the model, line and lot that are wanted, newest first."""
+    query = select(job.c.id).join(model, model.c.id == job.c.model_id).where(job.c.state == JobState.HELD)
+    asked = ((model.c.name, wanted.model), (job.c.line, wanted.line), (job.c.lot, wanted.lot))
+    query = query.where(*(column == value for column, value in asked if value is not None))
+    with reading(engine) as connection:
+        return list(connection.execute(query.order_by(job.c.id.desc())).scalars())
+
+
 def _query(wanted: ResultFilter) -> Select[Any]:
     ranked = wanted.flagged_only or wanted.max_p_value is not None
     latest_verdict = (

@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, func, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, func, select, text, true, tuple_
 
 from db.engine import reading
 from db.review_places import place_of
@@ -20,6 +20,9 @@ ASKED_APART = 60
 """Up to so many jobs are asked one by one, each by its index, and merged; more are sorted together."""
 UNREVIEWED, REVIEWED = "unreviewed", "reviewed"
 VERDICT_CHOICES = (UNREVIEWED, REVIEWED, *(str(word) for word in Verdict))
+
+IS_FLAGGED = text("result.flagged")
+"""As the indexes of the flagged have it: SQLite does not use them where it reads `flagged = 1`."""
 
 Key = tuple[float, int]
 """Where a page ends: the score, or place in the queue, of its last item, and its number."""
@@ -95,12 +98,12 @@ def progress(engine: Engine, choice: Choice) -> tuple[int, int]:
         if not jobs:
             return 0, 0
         hidden = _audited(connection, choice, jobs)
-        flagged = select(func.count()).where(result.c.flagged, _of_jobs(result.c.job_id, jobs), *_scores(choice))
+        flagged = select(func.count()).where(IS_FLAGGED, _of_jobs(result.c.job_id, jobs), *_scores(choice))
         total = connection.execute(flagged).scalar_one() + len(hidden)
         judged = (
             select(func.count(verdict.c.item_id.distinct()))
             .join(result, result.c.item_id == verdict.c.item_id)
-            .where(result.c.flagged, _of_jobs(result.c.job_id, jobs), *_scores(choice))
+            .where(IS_FLAGGED, _of_jobs(result.c.job_id, jobs), *_scores(choice))
         )
         reviewed = connection.execute(judged).scalar_one()
         if hidden:
@@ -189,7 +192,7 @@ def _columns() -> Select:
 
 def _flagged(connection: Connection, choice: Choice, jobs: Sequence[int], after: Key | None, limit: int) -> list[Seen]:
     # First the keys alone, by the index; then the rows of those that are shown.
-    wanted = select(result.c.score, result.c.item_id).where(result.c.flagged, _judged(choice), *_scores(choice))
+    wanted = select(result.c.score, result.c.item_id).where(IS_FLAGGED, _judged(choice), *_scores(choice))
     if after is not None:
         wanted = wanted.where(tuple_(result.c.score, result.c.item_id) < tuple_(*after))
     wanted = wanted.order_by(result.c.score.desc(), result.c.item_id.desc()).limit(limit)

@@ -1,9 +1,12 @@
 """How a job ends: by counting in SQL, never by a counter in the queue."""
 
+from typing import Any
+
 from sqlalchemy import Connection, exists, select, update
 
 from db.engine import now
 from db.jobs import JobRow, count_items, read_job
+from db.judging import judge
 from db.schema import batch, item, job
 from oddlot.errors import NotFoundError
 from oddlot.words import OPEN_BATCH_STATES, BatchState, ItemState, JobState
@@ -22,8 +25,11 @@ def lock_job(connection: Connection, job_id: int) -> JobState:
     return state
 
 
-def settle_job(connection: Connection, job_id: int) -> JobRow | None:
+def settle_job(connection: Connection, job_id: int, *, hold: bool = True) -> JobRow | None:
     """Finish the job if none of its batches is open any more; returns it where this call finished it.
+
+    One that would be done is compared with what its model knows, in this very transaction: so nobody sees it done
+    before it is held, and who dies here leaves a job that is settled anew. Without `hold` it is done all the same.
 
     The job's row is locked before the batches are looked at. So of two workers that close the last two batches at
     the same moment, the second sees the first one's.
@@ -34,9 +40,14 @@ def settle_job(connection: Connection, job_id: int) -> JobRow | None:
         return None
     if connection.execute(select(job.c.finished_at).where(job.c.id == job_id)).scalar() is not None:
         return None
-    ended = JobState.DONE if state in (JobState.QUEUED, JobState.RUNNING) else state
+    ended: JobState = state
     counts = count_items(connection, job_id)
-    connection.execute(update(job).where(job.c.id == job_id).values(state=ended, finished_at=now(connection), **counts))
+    changes: dict[str, Any] = {}
+    if state in (JobState.QUEUED, JobState.RUNNING):
+        ended, changes["validity"] = judge(connection, job_id, counts, hold=hold)
+    connection.execute(
+        update(job).where(job.c.id == job_id).values(state=ended, finished_at=now(connection), **counts, **changes)
+    )
     return read_job(connection, job_id)
 
 

@@ -52,7 +52,7 @@ def give_back(engine: Engine, owner: str) -> int:
         ).rowcount
 
 
-def sweep(engine: Engine, *, max_attempts: int) -> SweepReport:
+def sweep(engine: Engine, *, max_attempts: int, hold: bool = True) -> SweepReport:
     """One round. Any number of sweepers may run at once: each change is conditional on what it was decided on."""
     report = SweepReport(put_back=_put_back_expired(engine))
     with reading(engine) as connection:
@@ -61,7 +61,7 @@ def sweep(engine: Engine, *, max_attempts: int) -> SweepReport:
         )
         worn_out_ids = worn_out.scalars().all()
     for batch_id in worn_out_ids:
-        match _split(engine, batch_id, max_attempts):
+        match _split(engine, batch_id, max_attempts, hold):
             case "split":
                 report.split += 1
             case "quarantined":
@@ -69,7 +69,7 @@ def sweep(engine: Engine, *, max_attempts: int) -> SweepReport:
     for job_id in _to_be_closed(engine):
         with writing(engine) as connection:
             close_waiting(connection, job_id)
-            report.closed += settle_job(connection, job_id) is not None
+            report.closed += settle_job(connection, job_id, hold=hold) is not None
     return report
 
 
@@ -86,7 +86,7 @@ def _put_back_expired(engine: Engine) -> int:
         ).rowcount
 
 
-def _split(engine: Engine, batch_id: int, max_attempts: int) -> Literal["", "split", "quarantined"]:
+def _split(engine: Engine, batch_id: int, max_attempts: int, hold: bool) -> Literal["", "split", "quarantined"]:
     """Make two batches of one that failed too often; quarantine the item of one that holds a single item."""
     with writing(engine) as connection:
         # Says also whether another sweeper, or a worker, was faster.
@@ -113,7 +113,7 @@ def _split(engine: Engine, batch_id: int, max_attempts: int) -> Literal["", "spl
         if len(ids) <= 1:
             reason = f"inspecting it failed each time, also alone: {row.error}"
             change_items(connection, ids, state=ItemState.QUARANTINED, error=reason)
-            settle_job(connection, row.job_id)
+            settle_job(connection, row.job_id, hold=hold)
             return "quarantined"
         half = len(ids) // 2
         _make_batches(connection, row.job_id, (ids[:half], ids[half:]), row.error, max_attempts)

@@ -46,8 +46,9 @@ def verdicts_of(engine: Engine, item_id: int) -> list[VerdictRow]:
 
 def latest_verdicts() -> Subquery:
     """A table of the words that stand: `item_id` and `verdict` of each item of which anything was ever said."""
-    latest = select(func.max(verdict.c.id)).group_by(verdict.c.item_id)
-    return select(verdict.c.item_id, verdict.c.verdict).where(verdict.c.id.in_(latest)).subquery("latest_verdict")
+    later = verdict.alias("later")
+    latest = select(func.max(later.c.id)).where(later.c.item_id == verdict.c.item_id).scalar_subquery()
+    return select(verdict.c.item_id, verdict.c.verdict).where(verdict.c.id == latest).subquery("latest_verdict")
 
 
 @dataclass(frozen=True)

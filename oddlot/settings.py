@@ -18,6 +18,7 @@ import platformdirs
 from oddlot.errors import SettingsError
 
 EMBEDDED = "embedded"
+_SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+")
 
@@ -57,10 +58,20 @@ class Settings:
     child_megabytes: int = 0
     """A worker process that ever had more memory than that is replaced after its batch; 0 means never. Not less than a
     model takes, or each batch would load it anew."""
+    hold: bool = True
+    """Whether a night that does not look like what its model knows is held; if not, it is only noted."""
     max_pixels: int = 200_000_000
     """Pictures with more pixels, by their header, are refused unread (decompression bombs)."""
     max_file_bytes: int = 1_000_000_000
     """Files larger than this are refused unread."""
+    review_host: str = "127.0.0.1"
+    """Address at which the review page listens; any but this machine's own needs a password."""
+    review_port: int = 8765
+    """Port of the review page."""
+    review_password: str = field(default="", repr=False)
+    """Password of the review page and its JSON interface; empty: none is asked for."""
+    review_names: str = ""
+    """Names of this host by which the review page may be called, with commas; numeric addresses always may."""
     audit_items: int = 20
     """Unflagged items of a job that are drawn by chance to be shown to a person, on average; 0 means none."""
     public_url: str = ""
@@ -77,14 +88,6 @@ class Settings:
     """Address to which a record of every finished job is posted as JSON; empty: none is."""
     webhook_secret: str = field(default="", repr=False)
     """Key with which those posts are signed; empty: they are not signed."""
-    review_host: str = "127.0.0.1"
-    """Address at which the review page listens; any but this machine's own needs a password."""
-    review_port: int = 8765
-    """Port of the review page."""
-    review_password: str = field(default="", repr=False)
-    """Password of the review page and its JSON interface; empty: none is asked for."""
-    review_names: str = ""
-    """Names of this host by which the review page may be called, with commas; numeric addresses always may."""
 
     @property
     def embedded_broker(self) -> bool:
@@ -145,15 +148,17 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
     try:
         if kind is Path:
             return Path(value).expanduser().absolute()
+        if kind is bool:
+            return value if isinstance(value, bool) else _SWITCH[value.strip().lower()]
         if kind is int and not isinstance(value, bool | float):
             return int(value)
         if kind is float and not isinstance(value, bool):
             return float(value)
         if kind is str and isinstance(value, str):
             return value
-    except (TypeError, ValueError, RuntimeError):  # the last: a ~user that is not there
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):  # the last: a ~user that is not there
         pass
-    word = {Path: "a path", int: "a whole number", float: "a number", str: "text"}[kind]
+    word = {Path: "a path", int: "a whole number", float: "a number", str: "text", bool: "true or false"}[kind]
     raise SettingsError(f"ODDLOT_{name.upper()} (or {name} in oddlot.toml) must be {word}, not {value!r}")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from oddlot.errors import UnreadablePicture
+from pictures.appearance import Appearance, appearance
 from pictures.decoding import Decoded, decode, read_bytes
 from pictures.preprocessing import OUTSIDE, Preprocessing, cut_out
 
@@ -17,13 +18,14 @@ FILTER = Image.Resampling.BILINEAR
 class Picture:
     """`pixels` is (height, width, channels) as the preprocessing says, uint8 or float32 in 0..255; `sha256` is of the
     file's bytes; `width` and `height` are those of the file's header; `note` says what a person should know, or is
-    None."""
+    None; `appearance` is how it looks, whatever a detector makes of it."""
 
     pixels: np.ndarray
     sha256: str
     note: str | None
     width: int
     height: int
+    appearance: Appearance
 
 
 def read_picture(
@@ -40,7 +42,8 @@ def read_picture(
         pixels = preprocess(decoded, preprocessing)
     except UnreadablePicture as reason:
         raise UnreadablePicture(str(reason), sha256) from None
-    return Picture(pixels, sha256, decoded.note, decoded.width, decoded.height)
+    looks = appearance(pixels, decoded, preprocessing.mask)
+    return Picture(pixels, sha256, decoded.note, decoded.width, decoded.height, looks)
 
 
 def preprocess(decoded: Decoded, preprocessing: Preprocessing) -> np.ndarray:

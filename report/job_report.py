@@ -18,7 +18,7 @@ from oddlot.words import ItemState, JobState, Verdict
 from report import charts, night_charts, summary
 from report.links import item_link, job_link
 from report.model_card import model_card
-from report.odd_pictures import MOST, odd_pictures, shown_path
+from report.odd_pictures import odd_pictures, shown_path
 
 MOST_FILES = 200
 """Files that are named in each list of those that were not inspected."""
@@ -35,6 +35,7 @@ def make_report(settings: Settings, engine: Engine, job_id: int | Literal["last"
     scores = scores_in_order(engine, row.id)
     calibration = night_charts.calibration_of(settings, model)
     trend, nights = night_charts.night_trend(engine, row)
+    evidence = night_charts.evidence_of(row.validity)
     odd = list(odd_pictures(settings, engine, row.id, row.source))
     with reading(engine) as connection:
         made_at = now(connection)
@@ -45,14 +46,14 @@ def make_report(settings: Settings, engine: Engine, job_id: int | Literal["last"
         reasons=summary.reasons(row),
         notes=summary.reasons(row, "notes"),
         decision=summary.decision(row),
-        evidence=[Markup(chart) for chart in night_charts.evidence_charts(row.validity)],
-        histogram=Markup(night_charts.score_histogram(scores, calibration)) if scores else None,
-        scatter=Markup(night_charts.score_scatter(scores)) if scores else None,
+        speaking=[one for one in evidence if one.speaks],
+        silent=[one for one in evidence if not one.speaks],
+        histogram=night_charts.score_histogram(scores, calibration) if scores else None,
+        scatter=night_charts.score_scatter(scores) if scores else None,
         calibration=calibration,
-        trend=Markup(trend),
+        trend=trend,
         nights=nights,
         odd=odd,
-        most=MOST,
         any_heat=any(one.heat for one in odd),
         lists=[
             (title, count, _not_inspected(engine, row, state))
@@ -69,7 +70,7 @@ def make_report(settings: Settings, engine: Engine, job_id: int | Literal["last"
         item_link=lambda item_id: item_link(settings, item_id),
         version=oddlot.__version__,
         made_at=made_at,
-        chart_colours=Markup(charts.stylesheet()),
+        chart_colours=charts.stylesheet(),
     )  # fmt: skip
 
 
@@ -82,6 +83,7 @@ def environment() -> Environment:
     )  # fmt: skip
     made.filters["moment"] = lambda moment: "" if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
     made.filters["number"] = lambda number: f"{number:,}"
+    made.filters["chart"] = Markup  # made by `charts`, which escapes
     made.globals["counted"] = summary.counted
     return made
 

@@ -1,5 +1,6 @@
 """The charts of one night: its scores over those of the calibration, in their order, and beside the nights before."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ganomaly.calibration import Calibration
 from oddlot.errors import BundleError
 from oddlot.settings import Settings
 from report.charts import Series, TrendLine, TrendPoint, histogram, scatter, trend
-from report.summary import counted, plain
+from report.summary import counted, plain, sentence
 
 BINS = 40
 NIGHTS = 30
@@ -56,17 +57,32 @@ def night_trend(engine: Engine, row: JobRow) -> tuple[str, list[NightRow]]:
     return trend([TrendLine(where, points)], title=title), nights
 
 
-def evidence_charts(validity: Any) -> list[str]:
-    """A chart for each property that a held night was compared in; what has another shape is left out."""
+@dataclass(frozen=True)
+class Evidence:
+    """One property in which the night was compared with the model's pictures; `speaks` where it is a reason to hold
+    it."""
+
+    title: str
+    chart: str
+    speaks: bool
+
+
+def evidence_of(validity: Any) -> list[Evidence]:
+    """The comparisons of a night, those that are reasons first; what has another shape is left out."""
     evidence = validity.get("evidence") if isinstance(validity, dict) else None
-    charts = []
+    reasons = validity.get("reasons") if isinstance(validity, dict) else None
+    speaking = (
+        {str(one.get("what")) for one in reasons if isinstance(one, dict)} if isinstance(reasons, list) else set()
+    )
+    found = []
     for name, one in list(evidence.items())[:MOST_EVIDENCE] if isinstance(evidence, dict) else []:
         if not isinstance(one, dict) or not all(_numbers(one.get(key)) for key in ("edges", "model", "tonight")):
             continue
         series = [Series("the model's pictures", one["model"], "model"), Series("tonight", one["tonight"], "tonight")]
-        title = plain(str(one.get("title") or name))
-        charts.append(histogram(series, edges=one["edges"], title=title, x_label=plain(str(one.get("unit") or ""))))
-    return charts
+        title = sentence(str(one.get("title") or name), end="")
+        chart = histogram(series, edges=one["edges"], title=title, x_label=plain(str(one.get("unit") or "")))
+        found.append(Evidence(title, chart, name in speaking))
+    return sorted(found, key=lambda one: not one.speaks)
 
 
 def _shares(values: np.ndarray, edges: np.ndarray) -> list[float]:

@@ -9,7 +9,7 @@ from oddlot.words import JobState
 def headline(row: JobRow) -> str:
     """The one sentence that a person reads first."""
     if row.state == JobState.FAILED:
-        return f"The job failed: {row.error or 'without a reason'}. {_scored_before(row)}"
+        return sentence("The job failed: " + (row.error or "without a reason")) + f" {_scored_before(row)}"
     if row.state == JobState.CANCELLED:
         return f"The job was cancelled. {_scored_before(row)}"
     if row.state == JobState.HELD:
@@ -70,7 +70,7 @@ def reasons(row: JobRow, kind: str = "reasons") -> list[str]:
     found = validity.get(kind) if isinstance(validity, dict) else None
     if not isinstance(found, list):
         return []
-    return [str(one["text"]) for one in found if isinstance(one, dict) and one.get("text")]
+    return [sentence(str(one["text"])) for one in found if isinstance(one, dict) and one.get("text")]
 
 
 def decision(row: JobRow) -> str | None:
@@ -86,6 +86,12 @@ def decision(row: JobRow) -> str | None:
 def counted(number: int, word: str) -> str:
     """1 picture, 9,812 pictures."""
     return f"{number:,} {word}" + ("" if number == 1 else "s")
+
+
+def sentence(text: str, end: str = ".") -> str:
+    """The text with a capital letter, and a full stop where it has no mark of its own."""
+    text = plain(text.strip())
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else end)
 
 
 def plain(text: str) -> str:

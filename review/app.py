@@ -1,7 +1,5 @@
 """The review page: an application of FastAPI that needs nothing from outside."""
 
-import importlib
-import importlib.util
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +14,18 @@ from db.engine import open_database
 from oddlot.errors import NotFoundError, OddlotError, StateError
 from oddlot.settings import Settings
 from report.charts import stylesheet
-from review import deciding, entry, flagged_pages, item_pages, model_pages, night_pages, pictures_out, quality_page
+from review import (
+    deciding,
+    entry,
+    flagged_pages,
+    interface,
+    item_pages,
+    model_pages,
+    night_pages,
+    pictures_out,
+    quality_page,
+    report_out,
+)
 from review.comparing import Comparisons
 from review.guard import Guard
 from review.picture_process import PictureProcesses
@@ -46,9 +55,11 @@ def make_app(settings: Settings) -> FastAPI:
     app.state.engine, app.state.settings = engine, settings
     app.state.guard, app.state.pictures, app.state.comparisons = guard, pictures, Comparisons(settings)
     app.middleware("http")(guard)
-    for room in (night_pages, flagged_pages, item_pages, pictures_out, deciding, quality_page, model_pages, entry):
+    for room in (
+        night_pages, flagged_pages, item_pages, pictures_out, report_out, deciding, quality_page, model_pages, entry,
+        interface,
+    ):  # fmt: skip
         app.include_router(room.router)
-    _include_interface(app)
     colours = stylesheet()
 
     @app.get("/static/charts.css")
@@ -58,12 +69,6 @@ def make_app(settings: Settings) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     _explain_errors(app)
     return app
-
-
-def _include_interface(app: FastAPI) -> None:
-    """The JSON interface under /api/v1, where this installation has it."""
-    if importlib.util.find_spec("review.interface") is not None:
-        app.include_router(importlib.import_module("review.interface").router)
 
 
 def _explain_errors(app: FastAPI) -> None:

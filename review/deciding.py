@@ -1,8 +1,6 @@
 """What a person says: verdicts on items, and a word on held jobs."""
 
-import importlib
-import importlib.util
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
 from fastapi import APIRouter, Form, Request, Response
@@ -10,7 +8,8 @@ from fastapi.responses import JSONResponse, RedirectResponse
 
 from db.items import ItemDetail, get_item
 from db.review_words import give_verdict, take_back
-from oddlot.errors import OddlotError, StateError
+from db.validity import discard_job, release_job
+from oddlot.errors import OddlotError
 from oddlot.words import Verdict
 from review.reviewer import own_page, reviewer_of
 from review.wording import p_value, score
@@ -66,17 +65,9 @@ def decide(
     reviewer = reviewer_of(request)
     if reviewer is None:
         return _nameless(request, next)
-    if not can_decide():
-        raise StateError("this installation cannot release or discard jobs")
-    validity: Any = importlib.import_module("db.validity")
-    act = validity.release_job if word == "release" else validity.discard_job
+    act = release_job if word == "release" else discard_job
     act(request.app.state.engine, job_id, by=reviewer, note=note.strip()[:TEXT_LENGTH] or None)
     return RedirectResponse(own_page(next), 303)
-
-
-def can_decide() -> bool:
-    """Whether held jobs can be released and discarded here: the one place that knows."""
-    return importlib.util.find_spec("db.validity") is not None
 
 
 def what_it_was(item: ItemDetail) -> str:

@@ -61,7 +61,8 @@ class Guard:
         check_binding(settings)
         self.sessions = Sessions(settings.home, settings.review_password)
         self.guesses = Guesses()
-        own = {"localhost", settings.review_host.lower(), socket.gethostname().lower()}
+        public = urlsplit(settings.public_url).hostname or "localhost"
+        own = {"localhost", settings.review_host.lower(), socket.gethostname().lower(), public}
         self._names = own | {name.strip().lower() for name in settings.review_names.split(",") if name.strip()}
 
     async def __call__(self, request: Request, go_on: Next) -> Response:

@@ -13,7 +13,6 @@ from db.review import Choice, progress
 from db.review_nights import held_jobs, jobs_since, last_night, score_histogram, without_result
 from oddlot.words import JobState
 from report import charts
-from review.deciding import can_decide
 from review.rendering import page
 from review.wording import line_name, readable, share
 
@@ -76,7 +75,7 @@ def overview(request: Request) -> Response:
     held = [(row, evidence(row)) for row in held_jobs(engine)]
     return page(
         request, "overview.html", night=night, lines=lines, held=held, trend=_trend(rows),
-        jobs=list_jobs(engine, limit=JOBS_SHOWN), reviewed=reviewed, total=total, can_decide=can_decide(),
+        jobs=list_jobs(engine, limit=JOBS_SHOWN), reviewed=reviewed, total=total,
     )  # fmt: skip
 
 
@@ -90,7 +89,7 @@ def job_page(request: Request, job_id: int, after: int = 0) -> Response:
     return page(
         request, "job.html", job=row, chart=_distribution(request, row), evidence=evidence(row),
         troubles=troubles[:TROUBLES_SHOWN], more=len(troubles) > TROUBLES_SHOWN, reviewed=reviewed, total=total,
-        deferred=deferred[:TROUBLES_SHOWN], deferred_count=len(deferred), can_decide=can_decide(),
+        deferred=deferred[:TROUBLES_SHOWN], deferred_count=len(deferred),
     )  # fmt: skip
 
 

@@ -8,14 +8,12 @@ import json
 import os
 import queue
 import select
-import signal
 import subprocess
 import sys
 import time
 from typing import Any
 
 from oddlot.errors import OddlotError
-from oddlot.processes import die_with_parent
 
 PROCESSES = 2
 SECONDS = 60.0
@@ -29,10 +27,12 @@ class PictureTrouble(OddlotError):  # noqa: N818 - a reason for the person who l
 
 
 class _Child:
+    """One process. It ends when its standard input does, so with this program, or when it took too long."""
+
     def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-c", _PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, start_new_session=True, preexec_fn=die_with_parent(signal.SIGKILL),
+            stderr=subprocess.DEVNULL, start_new_session=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
         )  # fmt: skip
 
@@ -40,7 +40,7 @@ class _Child:
         """The head and the body of the answer. Raises OSError or ValueError where there is none in time."""
         assert self._process.stdin is not None
         deadline = time.monotonic() + seconds
-        self._process.stdin.write(json.dumps(request).encode("ascii") + b"\n")
+        self._process.stdin.write(json.dumps(request | {"seconds": seconds}).encode("ascii") + b"\n")
         self._process.stdin.flush()
         size = int.from_bytes(self._read(4, deadline))
         head = json.loads(self._read(size, deadline))
@@ -61,6 +61,11 @@ class _Child:
                 raise EOFError("it ended")
             parts += part
         return parts
+
+    @property
+    def ended(self) -> bool:
+        """Something else ended it since its last answer."""
+        return self._process.poll() is not None
 
     def end(self) -> None:
         self._process.kill()
@@ -88,7 +93,9 @@ class PictureProcesses:
         except queue.Empty:
             raise PictureTrouble("the pictures before it take too long: try again in a minute") from None
         try:
-            child = child or _Child()
+            if child is None or child.ended:
+                _end(child)
+                child = _Child()
             head, body = child.ask(request, self._seconds)
         except TimeoutError:
             _end(child)

@@ -65,7 +65,7 @@ def finished_job(
     engine: Engine, model: ModelRow, scores: Sequence[float | str], *, paths: Sequence[str] | None = None,
     map_store: Path | None = None, **values: Any,
 ) -> JobRow:  # fmt: skip
-    """A job of one batch that has ended; a text in place of a score is why that item is unreadable.
+    """A job that has ended; a text in place of a score is why that item is unreadable.
 
     With a `map_store` the flagged items have heat maps.
     """
@@ -73,12 +73,14 @@ def finished_job(
     row = listed_job(engine, model, paths, **values)
     if not paths:
         return row
-    claim = batches.claim_batch(engine, row.id, 1, "me", 60.0)
-    assert claim is not None
     by_path = dict(zip(paths, scores, strict=True))
-    outcomes = [_outcome(row.id, item, by_path[item.path], map_store) for item in claim.items]
-    finished = batches.finish_batch(engine, claim, outcomes, host="here", code_version="0.1.0")
-    assert finished is not None
+    finished, number = None, 1
+    while finished is None:
+        claim = batches.claim_batch(engine, row.id, number, "me", 60.0)
+        assert claim is not None
+        outcomes = [_outcome(row.id, item, by_path[item.path], map_store) for item in claim.items]
+        finished = batches.finish_batch(engine, claim, outcomes, host="here", code_version="0.1.0")
+        number += 1
     return finished
 
 

@@ -15,11 +15,13 @@ from sqlalchemy import Engine
 import oddlot
 from db import models
 from db.models import ModelRow
+from oddlot.appearance import APPEARANCE
 from oddlot.errors import TrainingError
 from oddlot.settings import Settings
 from oddlot.words import ModelState
 from pictures.listing import FoundFile
 from trainer import quality
+from trainer.appearance import reference_of
 from trainer.folding import choose_folds, split_or_fold
 from trainer.from_verdicts import Judged, judged_pictures, record, warn_of_alarms
 from trainer.grouping import check_group, join_groups, name_groups
@@ -192,6 +194,7 @@ def _fit_on(
     card = _card(options, look, good, parts, learnt, calibration.certificate())
     card[MAP_SCALE] = map_scale(scores.parts["residual"], calibration.false_alarms)
     folder = Path(options.good_dir).expanduser()
+    card[APPEARANCE] = reference_of(good).to_dict()
     card["near_duplicates"] = describe_copies(copies, good.files, folder)
     card["warnings"] = warn_of_sessions(good.files, folder, names, learnt.calibration)
     if names is not None:

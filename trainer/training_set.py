@@ -12,14 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.format import open_memmap
 
+from oddlot.appearance import NEIGHBOURS
 from oddlot.errors import TrainingError, UnreadablePicture
 from oddlot.settings import Settings
+from pictures.appearance import Appearance
 from pictures.listing import FoundFile, ListingReport, list_folder
 from pictures.preprocessing import Preprocessing
 from pictures.reading import Picture, read_picture
 from trainer.from_verdicts import Judged
 
 FEWEST_PICTURES = 20
+MOST_APPEARANCES = 10_000
+"""Pictures whose appearance is kept, about; 4 kB each."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +32,9 @@ class TrainingSet:
 
     `pixels` is (n, height, width, channels), uint8 or float32 in 0..255, mapped from disk; `fingerprint` is a SHA-256
     over the hashes of the files, independent of their names; `refused` holds path and reason of what was not read;
-    `files` are those of the n pictures as they were listed; `defects` are the paths among the refused ones of which a
-    verdict says that they show a defect.
+    `files` are those of the n pictures as they were listed, `appearances` how they look, or of many pictures
+    some thousands, in runs of neighbours; `defects` are the paths among the refused ones of which a verdict says that
+    they show a defect.
     """
 
     pixels: np.ndarray
@@ -38,6 +43,7 @@ class TrainingSet:
     fingerprint: str
     files: list[FoundFile]
     defects: list[str] = field(default_factory=list)
+    appearances: list[Appearance] = field(default_factory=list)
 
 
 def find_good_pictures(folder: Path, settings: Settings) -> list[FoundFile]:
@@ -82,6 +88,8 @@ def read_pictures(
     pixels = open_memmap(store, mode="w+", dtype=dtype, shape=shape)
     hashes: list[str] = []
     usable: list[FoundFile] = []
+    appearances: list[Appearance] = []
+    every = -(-len(files) // MOST_APPEARANCES)
     refused: list[tuple[str, str]] = []
     defects: list[str] = []
     with ThreadPoolExecutor(threads) as readers:
@@ -94,11 +102,13 @@ def read_pictures(
                 pixels[len(hashes)] = picture.pixels
                 hashes.append(picture.sha256)
                 usable.append(file)
+                if (done - 1) // NEIGHBOURS % every == 0:
+                    appearances.append(picture.appearance)
             if on_read is not None:
                 on_read(done, len(files))
     pixels.flush()
     digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
-    return TrainingSet(pixels[: len(hashes)], hashes, refused, digest, usable, defects)
+    return TrainingSet(pixels[: len(hashes)], hashes, refused, digest, usable, defects, appearances)
 
 
 def check_usable(training_set: TrainingSet, folder: Path) -> None:

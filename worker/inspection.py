@@ -27,6 +27,7 @@ from pictures.heatmap import pack_heat
 from pictures.reading import Picture, read_picture
 from worker import hanging, scoring_process
 from worker.audit import AuditDraw
+from worker.company import Company
 from worker.map_store import MapWriter
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
             model = scoring_process.model(settings.model_store, row.bundle_uri, row.bundle_sha256)
             outcomes = list(_inspect_items(settings, claim, model, lost, reading))
             finished = batches.finish_batch(
-                engine, claim, outcomes, host=socket.gethostname(), code_version=oddlot.__version__
+                engine, claim, outcomes, host=socket.gethostname(), code_version=oddlot.__version__, hold=settings.hold
             )
         except LateResult as error:
             log.warning("late results refused", job=job_id, batch=number, error=str(error))
@@ -179,8 +180,10 @@ def _inspect_items(
             del reading[item.id]
 
     maps = MapWriter(settings.map_store, claim.job_id)
+    company = Company(model.bundle.card)
     audit = AuditDraw(claim, settings.audit_items)
     ready: list[tuple[batches.ItemRow, Picture]] = []
+    looks: dict[int, dict[str, float | None]] = {}
     with contextlib.closing(_read_ahead(read, claim.items, together)) as pictures:
         for item, read_result in pictures:
             if lost.is_set():
@@ -193,12 +196,13 @@ def _inspect_items(
                     sha256=read_result.sha256,
                 )
             else:
+                looks[item.id] = company.figures(read_result.appearance)
                 ready.append((item, read_result))
             if len(ready) == together:
-                yield from _score(model.bundle, ready, maps, audit)
+                yield from _score(model.bundle, ready, looks, maps, audit)
                 ready = []
     if ready:
-        yield from _score(model.bundle, ready, maps, audit)
+        yield from _score(model.bundle, ready, looks, maps, audit)
 
 
 def _read_ahead(
@@ -224,8 +228,9 @@ def _read_ahead(
 
 
 def _score(
-    bundle: "Bundle", ready: Sequence[tuple[batches.ItemRow, Picture]], maps: MapWriter, audit: AuditDraw
-) -> Iterator[batches.Outcome]:
+    bundle: "Bundle", ready: Sequence[tuple[batches.ItemRow, Picture]], looks: dict[int, dict[str, float | None]],
+    maps: MapWriter, audit: AuditDraw,
+) -> Iterator[batches.Outcome]:  # fmt: skip
     scores = bundle.detector.score(np.stack([picture.pixels for _, picture in ready]))
     calibration = bundle.calibration
     # All of them: what is not finite could not be stored, and would give the whole batch back for ever.
@@ -251,7 +256,7 @@ def _score(
             item_id=item.id, state=ItemState.SCORED, sha256=picture.sha256, note=picture.note,
             raw_score=float(raw[i]), score=float(normalised[i]), p_value=float(p_values[i]),
             flagged=bool(flagged[i]), parts={name: float(part[i]) for name, part in scores.parts.items()},
-            map_uri=stored.get(i), audit_share=audit.share if audited[i] else None,
+            map_uri=stored.get(i), audit_share=audit.share if audited[i] else None, appearance=looks[item.id],
         )  # fmt: skip
 
 

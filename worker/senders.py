@@ -57,6 +57,8 @@ def send_mail(settings: Settings, message: EmailMessage) -> None:
         raise OddlotError(f"the mail server answered {error.smtp_code} {_text(error.smtp_error)}") from None
     except smtplib.SMTPException as error:
         raise OddlotError(f"the mail server: {error}") from None
+    except OSError as error:
+        raise OddlotError(f"the mail server cannot be reached: {error.strerror or error}") from None
 
 
 def smtp_connection(url: str, timeout: float) -> smtplib.SMTP:
@@ -121,7 +123,8 @@ def post(url: str, secret: str, number: str, record: dict[str, Any]) -> None:
         with error:
             raise OddlotError(f"the receiver answered {error.code} {error.reason}") from None
     except urllib.error.URLError as error:
-        raise OddlotError(f"the receiver cannot be reached: {error.reason}") from None
+        reason = error.reason.strerror or error.reason if isinstance(error.reason, OSError) else error.reason
+        raise OddlotError(f"the receiver cannot be reached: {reason}") from None
 
 
 def signature(secret: str, stamp: str, body: bytes) -> str:

@@ -161,7 +161,7 @@ def retry(engine: Engine, settings: Settings, job_id: int) -> tuple[JobRow, int]
 
     Returns the job and how many items are to be inspected (again).
     """
-    count = endings.retry_job(engine, job_id, settings.batch_size)
+    count = endings.retry_job(engine, job_id, settings.batch_size, hold=settings.hold)
     job = jobs.get_job(engine, job_id)
     if job.state == JobState.LISTING:
         job = list_items(engine, settings, job)

@@ -44,7 +44,7 @@ def sweep_once(engine: Engine, settings: Settings, app: "Celery") -> None:
         if is_provably_dead(owner):
             ended = sweeping.expire_leases(engine, owner) + fits.expire_leases(engine, owner)
             log.warning("owner of a lease is dead", owner=owner, leases=ended)
-    report = sweeping.sweep(engine, max_attempts=settings.max_attempts)
+    report = sweeping.sweep(engine, max_attempts=settings.max_attempts, hold=settings.hold)
     if report.anything:
         log.warning("swept", **report.as_dict())
     fits.sweep(engine, max_attempts=settings.max_attempts)

@@ -118,15 +118,16 @@ async function ask(address, form) {
 }
 
 function show() {
-  if (items.length - place <= PREFETCH && more) load().then((came) => { if (came) show(); });
+  if (items.length - place <= 2 * PREFETCH && more) load().then((came) => { if (came) show(); });
   const item = items[place];
   const ended = !item;
   at("stage").hidden = ended;
-  at("done").hidden = !ended || more;
+  at("done").hidden = !ended;
   at("verdict").hidden = ended;
   at("what").hidden = ended;
   if (ended) {
-    at("done").querySelector("h2").textContent = reviewed >= total ? "All reviewed" : "That was the last one here";
+    const heading = more ? "The next pictures are on their way" : reviewed >= total ? "All reviewed" : "That was the last one here";
+    at("done").querySelector("h2").textContent = heading;
     const count = at("done-count");
     if (count) count.textContent = `${reviewed} of ${total}`;
     return;

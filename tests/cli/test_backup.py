@@ -67,7 +67,7 @@ def test_work_goes_on_from_a_backup_that_was_made_while_a_worker_wrote(home, dra
     for i in range(25):
         for original in (drawn / "tonight").iterdir():
             os.link(original, folder / f"{i}-{original.name}")
-    home.environ["ODDLOT_BATCH_SIZE"] = "8"
+    home.environ |= {"ODDLOT_BATCH_SIZE": "8", "ODDLOT_HOLD": "false"}  # a night of copies
     home.json("submit", "flange", folder)
     copy = tmp_path / "copy"
     with worker(home):

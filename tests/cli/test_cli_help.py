@@ -36,7 +36,7 @@ def test_every_command_of_the_contract_is_there():
         ("fit",), ("submit",), ("inspect",), ("worker",), ("up",), ("jobs",), ("job",), ("cancel",), ("retry",),
         ("flagged",), ("results",), ("explain",), ("doctor",), ("db", "upgrade"), ("db", "backup"), ("db", "restore"),
         ("nightly", "add"), ("nightly", "list"), ("nightly", "remove"), ("nightly", "pause"), ("nightly", "resume"),
-        ("nightly", "run-now"), ("models", "list"),
+        ("nightly", "run-now"), ("models", "list"), ("quality",), ("threshold",),
         ("models", "show"), ("models", "promote"), ("models", "rollback"), ("models", "export"), ("models", "import"),
     }  # fmt: skip
     assert contract <= set(ALL)

@@ -31,7 +31,7 @@ def claimed(engine: Engine, job: JobRow, number: int, owner: str = "me", lease: 
 
 def scored(item: ItemRow, score: float = 0.1) -> Outcome:
     return Outcome(
-        item.id, ItemState.SCORED, sha256="a" * 64, raw_score=score * 2, score=score, p_value=0.5,
+        item.id, ItemState.SCORED, sha256=f"{item.id:064x}", raw_score=score * 2, score=score, p_value=0.5,
         flagged=score > 0.5, parts={"latent": score},
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ def test_an_item_comes_with_its_job_its_model_and_its_result(engine, submit, mod
     found = replace(scored(odd, 0.75), map_uri=f"{job.id}/{odd.id}.png", note="a note")
     finish(engine, claim, [found, Outcome(unreadable.id, ItemState.UNREADABLE, error="the file is empty")])
     detail = get_item(engine, odd.id)
-    assert (detail.path, detail.sha256, detail.note) == (odd.path, "a" * 64, "a note")
+    assert (detail.path, detail.sha256, detail.note) == (odd.path, f"{odd.id:064x}", "a note")
     assert (detail.raw_score, detail.score, detail.flagged, detail.parts) == (1.5, 0.75, True, {"latent": 0.75})
     assert (detail.map_uri, detail.line, detail.lot) == (f"{job.id}/{odd.id}.png", "press 3", "lot 7")
     assert (detail.model_name, detail.model_version, detail.bundle_uri) == ("flange", model.version, model.bundle_uri)

@@ -104,11 +104,12 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "max_pixels": 1000,
         "max_file_bytes": 2000,
     }
-    expected = Settings(**paths, **texts, **numbers)
-    assert {field.name for field in fields(Settings)} == {*paths, *texts, *numbers}
+    expected = Settings(**paths, **texts, **numbers, hold=False)
+    assert {field.name for field in fields(Settings)} == {*paths, *texts, *numbers, "hold"}
     variables = {f"ODDLOT_{name.upper()}": str(value) for name, value in (paths | texts | numbers).items()}
+    variables["ODDLOT_HOLD"] = "false"
     assert load_settings(variables) == expected
-    lines = [f"{name} = {value}" for name, value in numbers.items()]
+    lines = [f"{name} = {value}" for name, value in numbers.items()] + ["hold = false"]
     lines += [f"{name} = '{value}'" for name, value in (paths | texts).items()]
     named = write(tmp_path / "all.toml", "\n".join(lines))
     assert load_settings({"ODDLOT_CONFIG": str(named)}) == expected

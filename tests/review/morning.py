@@ -56,6 +56,16 @@ class Made:
     items: dict[str, int]
 
 
+@dataclass(frozen=True)
+class Home:
+    settings: Settings
+    jobs: dict[str, Made]
+
+    @property
+    def night(self) -> Made:
+        return self.jobs["night"]
+
+
 def draw(path: Path, seed: int, *, spot: tuple[float, float] | None = None, side: int = 96) -> None:
     """A part; with a dark scratch at a place that is given as shares of the picture."""
     picture = Image.fromarray(draw_part(np.random.default_rng(seed), side=side))
@@ -70,7 +80,7 @@ def heat_at(spot: tuple[float, float], top: float, side: int = 32) -> bytes:
     """A stored map with its hottest place, as hot as `top`, at `spot`."""
     yy, xx = (np.mgrid[0:side, 0:side] + 0.5) / side
     hill = np.exp(-(((xx - spot[0]) / 0.09) ** 2 + ((yy - spot[1]) / 0.07) ** 2))
-    return pack_heat(0.2 + (top - 0.2) * hill)
+    return pack_heat(0.2 + (max(top, 0.3) - 0.2) * hill)
 
 
 def make_model(engine: Engine, settings: Settings, *, golden: int = 3) -> ModelRow:
@@ -97,7 +107,7 @@ def make_job(
     """A job of drawn pictures with these scores; None stands for a file that is no picture. Heat maps are kept of the
     flagged and the audited."""
     folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(abs(hash(str(night))) % 1000)
+    rng = np.random.default_rng(night.toordinal())
     spots = {
         name: (float(x), float(y)) for name, (x, y) in zip(scores, rng.uniform(0.3, 0.7, (len(scores), 2)), strict=True)
     }
@@ -169,8 +179,10 @@ def make_many(engine: Engine, model: ModelRow, count: int, *, night: dt.date, li
     return job_id
 
 
-def make_morning(engine: Engine, settings: Settings, folder: Path, side: int = 96) -> dict[str, Made]:
-    """Some quiet nights, last night on two lines, one of them held, and names that nobody would wish for."""
+def make_morning(
+    engine: Engine, settings: Settings, folder: Path, *, side: int = 96, hostile: bool = True
+) -> dict[str, Made]:  # fmt: skip
+    """Quiet nights, last night on two lines, one of them held; with `hostile`, names that nobody would wish for."""
     model = make_model(engine, settings)
     for back in range(9, 1, -1):
         night = NIGHT - dt.timedelta(days=back)
@@ -179,14 +191,19 @@ def make_morning(engine: Engine, settings: Settings, folder: Path, side: int = 9
             make_job(engine, settings, model, folder / f"{night}-{line}", names, line=line, night=night, side=32)
     scores: dict[str, float | None] = {f"flange-{n:04}.png": 0.98 - 0.05 * n for n in range(8)}
     scores |= {f"flange-{n:04}.png": 0.05 + 0.01 * n for n in range(8, 30)}
-    scores |= {HOSTILE: 0.71, NOT_TEXT: 0.66, "broken.png": None}
+    scores |= {"broken.png": None}
+    held = HELD
+    if hostile:
+        scores |= {HOSTILE: 0.71, NOT_TEXT: 0.66}
+    else:
+        held = HELD | {"reasons": HELD["reasons"][:1], "notes": []}
     earlier = {f"flange-{n:04}.png": 0.3 if n else 0.8 for n in range(4)}
     yesterday = NIGHT - dt.timedelta(days=1)
     return {
         "earlier": make_job(engine, settings, model, folder / "lot 41", earlier, night=yesterday, side=side),
         "held": make_job(
             engine, settings, model, folder / "lot 17", {f"{n:03}.png": 0.55 + n / 20 for n in range(5)},
-            line="press-4", validity=HELD, side=side,
+            line="press-4", validity=held, side=side,
         ),
         "night": make_job(
             engine, settings, model, folder / "lot 42", scores, side=side,

@@ -1,0 +1,35 @@
+"""How a picture looks beside the pictures before it in its batch, and beside those that its model knows."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from oddlot.appearance import NEAREST, NEIGHBOURS, read_reference
+from pictures.appearance import Appearance, difference, standardised
+
+
+class Company:
+    """The pictures of a batch, in their order, as far as they were looked at: the last 64 of them are remembered."""
+
+    def __init__(self, card: dict[str, Any]) -> None:
+        reference = read_reference(card)
+        self._usual = None
+        if reference is not None:
+            usual = np.array(reference.thumbnail, np.float32)
+            self._usual = usual / max(float(np.sqrt((usual**2).sum())), 1e-6)
+        self._earlier: list[np.ndarray] = []
+
+    @np.errstate(all="ignore")
+    def figures(self, look: Appearance) -> dict[str, float | None]:
+        """The figures of the next picture by the names of `oddlot.appearance`; None for what cannot be told."""
+        found: dict[str, float] = {
+            name: getattr(look, name)
+            for name in ("brightness", "contrast", "sharpness", "red", "blue", "width", "height")
+        }
+        if self._usual is not None:
+            found["likeness"] = 100 * float(standardised(look.thumbnail) @ self._usual)
+        if self._earlier:
+            found[NEAREST] = float(difference(look.thumbnail, np.stack(self._earlier)).min())
+        self._earlier = [*self._earlier[1 - NEIGHBOURS :], look.thumbnail]
+        return {name: value if math.isfinite(value) else None for name, value in found.items()}
