@@ -1,9 +1,10 @@
-"""The review page behind a real server, in a thread of the tests."""
+"""The page behind a real server, and the tokens of its forms."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import uvicorn
 from polling import eventually
 
@@ -24,3 +25,9 @@ def serving(settings: Settings) -> Iterator[str]:
     finally:
         running.should_exit = True
         thread.join()
+
+
+def form(client: httpx.Client, address: str = "/") -> dict[str, str]:
+    """The token of a page's forms; the cookie that goes with it stays in the client."""
+    text = client.get(address).text
+    return {"token": text.partition('name="csrf-token" content="')[2].partition('"')[0]}

@@ -114,9 +114,10 @@ def test_another_network_is_compared_in_a_process_of_its_own_and_learning_is_que
 
 def test_a_comparison_that_fails_says_why(client, inspected, judged):
     inspected.run("threshold", "flange", "--what-if", "0.5", "--apply")
-    shutil.rmtree(min((inspected.home / "models" / "flange").iterdir(), key=lambda folder: folder.stat().st_mtime))
-    page = "/models/flange?candidate=1"
-    assert press(client, "/models/flange/1/compare", page).status_code == 303
+    inspected.run("models", "rollback", "flange")
+    shutil.rmtree(max((inspected.home / "models" / "flange").iterdir(), key=lambda folder: folder.name))
+    page = "/models/flange?candidate=2"
+    assert press(client, "/models/flange/2/compare", page).status_code == 303
     eventually(lambda: "page looks again by itself" not in read(client, page), "the comparison did not end", 120)
     assert "the comparison failed" in read(client, page)
-    assert press(client, "/models/flange/1/promote", page, accept="yes").status_code == 409
+    assert press(client, "/models/flange/2/promote", page, accept="yes").status_code == 409
