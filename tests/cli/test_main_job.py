@@ -73,7 +73,9 @@ def test_a_picture_scores_the_same_in_the_worker_as_alone_in_this_process(oddlot
         )
         alone = bundle.detector.score(picture.pixels[np.newaxis]).raw
         assert float(row["raw_score"]) == pytest.approx(alone[0], rel=1e-5)
-        assert float(row["score"]) == pytest.approx(bundle.calibration.normalise(alone)[0], rel=1e-5)
+        # From the raw score that is stored: far below the threshold the scale is steeper than that tolerance.
+        score = bundle.calibration.normalise(np.array([float(row["raw_score"])]))[0]
+        assert float(row["score"]) == pytest.approx(score, rel=1e-12)
 
 
 def test_all_formats_tell_the_same(oddlot, drawn, tmp_path):
