@@ -157,7 +157,8 @@ def evidence(row: JobRow) -> Evidence:
 
 def _texts(value: Any) -> list[str]:
     entries = value if isinstance(value, list) else []
-    return [readable(entry["text"]) for entry in entries if isinstance(entry, dict) and entry.get("text")]
+    texts = [readable(entry["text"]) for entry in entries if isinstance(entry, dict) and entry.get("text")]
+    return [text[:1].upper() + text[1:] for text in texts]
 
 
 def _drawn(one: Any) -> Markup | None:

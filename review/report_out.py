@@ -39,6 +39,7 @@ def report(request: Request, job_id: int) -> Response:
 
 def _environment(settings: Settings) -> dict[str, str]:
     """The same settings, wherever this process has them from."""
-    given = {f"ODDLOT_{one.name.upper()}": str(getattr(settings, one.name)) for one in fields(settings)}
+    values = {one.name: getattr(settings, one.name) for one in fields(settings)}
+    given = {f"ODDLOT_{name.upper()}": str(int(v)) if isinstance(v, bool) else str(v) for name, v in values.items()}
     path = os.pathsep.join(entry for entry in sys.path if entry)
     return {**os.environ, **given, "PYTHONPATH": path, "PYTHONUTF8": "1"}

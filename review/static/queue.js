@@ -134,7 +134,8 @@ function show() {
   }
   if (at("stage").dataset.item !== String(item.id)) {
     at("stage").dataset.item = item.id;
-    if (!at("picture").src.endsWith(item.picture)) at("picture").src = item.picture;
+    if (!at("picture").src.endsWith(item.picture)) change(item);
+    at("stage").dataset.large = item.picture.replace("picture.webp", "large.webp");
     at("picture").alt = `The picture ${item.name}`;
     const heat = at("heat");
     heat.hidden = !item.heat;
@@ -146,6 +147,17 @@ function show() {
     root.dispatchEvent(new Event("shown"));
   }
   for (const next of items.slice(place + 1, place + 1 + PREFETCH)) fetchAhead(next);
+}
+
+// Until the new picture is there the browser would show the former one beside the new name: so neither is to be seen,
+// and no verdict is taken for a picture that nobody has seen.
+function change(item) {
+  const sheet = at("sheet");
+  sheet.classList.add("waiting");
+  at("picture").src = item.picture;
+  at("picture").decode().catch(() => {}).finally(() => {
+    if (items[place] === item) sheet.classList.remove("waiting");
+  });
 }
 
 const ahead = new Map();
@@ -164,7 +176,7 @@ function step(by) {
 
 function judge(word, kind = at("kind").value.trim()) {
   const item = items[place];
-  if (!item) return;
+  if (!item || at("sheet").classList.contains("waiting")) return;
   const note = at("note").value.trim();
   const first = !said.has(item.id);
   said.set(item.id, { word, kind: word === "defect" ? kind : "", was: null, first });

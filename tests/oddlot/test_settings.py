@@ -89,11 +89,13 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "database_url": "postgresql://host/db", "broker_url": "redis://host/0", "public_url": "https://oddlot.example",
         "report_folder": "/srv/reports", "report_email": "ada@plant.example", "report_from": "oddlot@plant.example",
         "smtp_url": "smtp://mail:25", "webhook_url": "https://mes.example/x", "webhook_secret": "secret",
+        "review_host": "0.0.0.0", "review_password": "sesame", "review_names": "oddlot.plant",
     }  # fmt: skip
     numbers = {
         "batch_size": 5,
         "concurrency": 3,
         "audit_items": 7,
+        "review_port": 8000,
         "lease_seconds": 60.5,
         "sweep_seconds": 2.0,
         "stall_seconds": 90.0,

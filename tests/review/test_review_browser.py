@@ -72,17 +72,24 @@ def shown(page: Page) -> int:
     return int(page.locator("#verdict").get_attribute("action").split("/")[2])
 
 
+def judge(page: Page, key: str) -> None:
+    """Press the key as a person does: when the picture is there."""
+    expect(page.locator("#sheet")).to_have_class("sheet")
+    page.keyboard.press(key)
+
+
 def test_a_night_is_judged_by_keys_alone(looking, home, morning_engine) -> None:
     with looking() as page:
         page.goto("/queue")
         expect(page.locator("html")).to_have_class("scripted")
         first = shown(page)
         assert first == home.night.items["flange-0000.png"]
-        page.keyboard.press("d")
+        judge(page, "d")
         expect(page.locator("#last")).to_contain_text("flagged, score 0.980")
         expect(page.locator("#reviewed")).to_have_text("1")
         second = shown(page)
         assert second != first
+        expect(page.locator("#sheet")).to_have_class("sheet")
         page.keyboard.press("k")
         page.keyboard.type("edge crack")
         page.keyboard.press("Enter")
@@ -91,10 +98,10 @@ def test_a_night_is_judged_by_keys_alone(looking, home, morning_engine) -> None:
         page.keyboard.press("n")
         page.keyboard.type("dug in? good.")
         page.keyboard.press("Enter")
-        page.keyboard.press("u")
+        judge(page, "u")
         expect(page.locator("#reviewed")).to_have_text("3")
         fourth = shown(page)
-        page.keyboard.press("1")  # the kind that was typed before
+        judge(page, "1")  # the kind that was typed before
         expect(page.locator("#reviewed")).to_have_text("4")
         expect(page.locator("#last")).to_contain_text("score")
     assert words(morning_engine) == [
@@ -107,13 +114,13 @@ def test_undo_brings_the_picture_back(looking, morning_engine) -> None:
     with looking() as page:
         page.goto("/queue")
         first = shown(page)
-        page.keyboard.press("g")
+        judge(page, "g")
         expect(page.locator("#last button")).to_be_visible()
         page.keyboard.press("z")
         expect(page.locator("#last")).to_contain_text("Taken back")
         assert shown(page) == first
         assert words(morning_engine) == []
-        page.keyboard.press("d")
+        judge(page, "d")
         expect(page.locator("#last")).to_contain_text("score")
     assert words(morning_engine) == [(first, "defect", None, None)]
 
@@ -124,7 +131,7 @@ def test_all_of_the_night_is_reached_and_then_it_says_so(looking, morning_engine
         for number in range(13):
             expect(page.locator("#reviewed")).to_have_text(str(number))
             expect(page.locator("#stage")).to_be_visible()
-            page.keyboard.press("g")
+            judge(page, "g")
         expect(page.locator("#done")).to_contain_text("All reviewed")
         expect(page.locator("#last")).to_contain_text("score")
     judged = [item for item, *_ in words(morning_engine)]
@@ -173,8 +180,8 @@ def test_no_verdict_is_lost_while_the_server_does_not_answer(looking, morning_en
         page.goto("/queue")
         page.wait_for_load_state("networkidle")
         page.route("**/verdict", lambda route: route.abort())
-        page.keyboard.press("d")
-        page.keyboard.press("g")
+        judge(page, "d")
+        judge(page, "g")
         expect(page.locator("#trouble")).to_contain_text("2 verdicts are not stored yet")
         assert words(morning_engine) == []
         page.unroute("**/verdict")
@@ -182,6 +189,25 @@ def test_no_verdict_is_lost_while_the_server_does_not_answer(looking, morning_en
         expect(page.locator("#trouble")).to_be_hidden()
         expect(page.locator("#last")).to_contain_text("score")
     assert [word for _, word, *_ in words(morning_engine)] == ["defect", "good"]
+
+
+def test_no_verdict_is_taken_for_a_picture_that_is_not_there_yet(looking, home, morning_engine) -> None:
+    second = home.night.items["flange-0001.png"]
+    with looking(quiet=False) as page:
+        waiting = []
+        page.route(f"**/items/{second}/picture.webp**", lambda route: waiting.append(route))
+        page.goto("/queue", wait_until="domcontentloaded")
+        expect(page.locator("#previous")).to_have_text("Back")
+        while shown(page) != second:
+            page.keyboard.press("ArrowRight")
+        expect(page.locator("#picture")).to_have_css("visibility", "hidden")
+        page.keyboard.press("d")
+        expect(page.locator("#reviewed")).to_have_text("0")
+        for route in waiting:
+            route.continue_()
+        judge(page, "d")
+        expect(page.locator("#last")).to_contain_text("score")
+    assert [item for item, *_ in words(morning_engine)] == [second]
 
 
 def test_filters_stand_in_the_address_bar_and_reach_the_queue(looking, home) -> None:
