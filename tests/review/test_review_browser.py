@@ -262,8 +262,8 @@ def addresses(home: Any) -> dict[str, str]:
     return {
         "overview": "/", "queue": "/queue", "gallery": "/flagged?min_score=0.5", "nothing": "/flagged?night=2001-01-01",
         "item": f"/items/{home.night.items['flange-0001.png']}", "job": f"/jobs/{home.night.job_id}", "name": "/name",
-        "held": f"/jobs/{home.jobs['held'].job_id}", "problem": "/jobs/999999", "quality": "/quality", "models": "/models",
-        "model": "/models/flange", "rate": "/models/flange?rate=nonsense",
+        "held": f"/jobs/{home.jobs['held'].job_id}", "problem": "/jobs/999999", "quality": "/quality",
+        "models": "/models", "model": "/models/flange", "rate": "/models/flange?rate=nonsense",
     }  # fmt: skip
 
 
