@@ -24,7 +24,7 @@ def place_of(connection: Connection, job_id: int, item_id: int) -> float:
 
 
 def _ladder(connection: Connection, job_id: int) -> tuple[float, ...]:
-    """Scores of the job's flagged items from the lowest to the highest, STEPS at most, at least two."""
+    """Scores that stand for the job's flagged items from the lowest to the highest, at least two."""
     finished, flagged = connection.execute(
         select(job.c.finished_at.is_not(None), job.c.flagged).where(job.c.id == job_id)
     ).one()
@@ -51,4 +51,5 @@ def _read(connection: Connection, job_id: int) -> tuple[float, ...]:
     step = max(1, count // STEPS)
     chosen = select(ranked.c.score).where((ranked.c.rank % step == 0) | (ranked.c.rank == count - 1))
     scores = sorted(connection.execute(chosen).scalars())
-    return tuple(scores) if len(scores) > 1 else (scores[0], scores[0])
+    # A step beyond both ends: otherwise the first and the last of the queue would always be flagged ones.
+    return ((0.5 + scores[0]) / 2, *scores, (1.0 + scores[-1]) / 2)

@@ -76,6 +76,16 @@ def test_the_queue_mixes_the_audit_among_the_flagged_at_the_same_places_every_ti
     assert [one.item_id for one in walk(review.queue_page, engine, choice, 5)] == [one.item_id for one in found]
 
 
+def test_neither_end_of_the_queue_is_kept_for_what_was_flagged(engine, settings, model, tmp_path) -> None:
+    quiet = tuple(f"{n:02}.png" for n in range(12))
+    scores = {"odd.png": 0.8} | dict.fromkeys(quiet, 0.1)
+    make_job(engine, settings, model, tmp_path / "one", scores, audited=quiet, side=16)
+    flagged = [one.flagged for one in review.queue_page(engine, Choice(), None, 99)]
+    assert not flagged[0]
+    assert not flagged[-1]
+    assert sum(flagged) == 1
+
+
 def test_a_verdict_takes_an_item_out_of_the_queue_and_counts(engine, night) -> None:
     choice = Choice(job_id=night.job_id, verdict=UNREVIEWED)
     assert review.progress(engine, choice) == (0, 16)
