@@ -124,7 +124,8 @@ def fit(
 
     Every model is measured on synthetic defects in good pictures that it did not learn from. Where it is not clearly
     better than plain brightness, plain pixel distance and chance, it is stored as a candidate, what was active before
-    stays active, and the exit code is 3: `oddlot models promote` or --force makes it active all the same.
+    stays active, and the exit code is 3 (0 with --candidate): `oddlot models promote` or --force makes it active all the
+    same.
     """
     from trainer.fit import FitOptions, why_not_active
 
@@ -148,7 +149,7 @@ def fit(
         show_report(report)
     if warning := why_not_active(report):
         note(f"oddlot: {warning}")
-        if report.reason:
+        if report.reason and not candidate:
             raise typer.Exit(NOT_ACTIVE)
 
 

@@ -71,9 +71,9 @@ def up(concurrency: Concurrency = None) -> None:
         training = stack.enter_context(worker_process(session.settings, "trainer.app", 1))
         clock = stack.enter_context(running(WorkerProcess(session.settings, "beat", beat_command())))
         kept = [inspecting, training, clock]
+        say(f"Oddlot is up. Home: {session.settings.home}. Stop with Ctrl-C.")
         if page := _review_process(session.settings):
             kept.append(stack.enter_context(running(page)))
-        say(f"Oddlot is up. Home: {session.settings.home}. Stop with Ctrl-C.")
         say("Submit from another window: oddlot submit NAME FOLDER --wait")
         try:
             while True:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, or_, 
 from sqlalchemy.exc import IntegrityError
 
 from db.engine import now, reading, writing
-from db.schema import item, job, model, result
+from db.schema import IS_FLAGGED, item, job, model, result
 from oddlot.errors import NotFoundError
 from oddlot.processes import identity
 from oddlot.words import ItemState, JobState
@@ -175,7 +175,7 @@ def count_items(connection: Connection, job_id: int) -> dict[str, int]:
     ).all()
     counts = dict.fromkeys(("scored", "unreadable", "quarantined", "cancelled"), 0)
     counts |= {str(state): count for state, count in by_state if state != ItemState.WAITING}
-    flagged = connection.execute(select(func.count()).where(and_(result.c.job_id == job_id, result.c.flagged)))
+    flagged = connection.execute(select(func.count()).where(and_(result.c.job_id == job_id, IS_FLAGGED)))
     return counts | {"flagged": flagged.scalar_one()}
 
 

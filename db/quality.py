@@ -8,7 +8,7 @@ from datetime import date, datetime
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from db.engine import reading
-from db.schema import audit, job, model, result
+from db.schema import IS_FLAGGED, audit, job, model, result
 from db.verdicts import latest_verdicts
 from oddlot.intervals import Interval, Stratum, count_in, share_of
 from oddlot.words import JobState, Verdict
@@ -119,7 +119,7 @@ def _read(connection: Connection, wanted: Sequence[ColumnElement[bool]]) -> list
         select(result.c.job_id, said.c.verdict, func.count())
         .join(said, said.c.item_id == result.c.item_id)
         .join(job, job.c.id == result.c.job_id)
-        .where(result.c.flagged, *wanted)
+        .where(IS_FLAGGED, *wanted)
         .group_by(result.c.job_id, said.c.verdict)
     )
     for job_id, word, count in connection.execute(flags):

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Select, exists, func, or_, select
 
 from db.engine import reading
-from db.schema import batch, item, job, model, result, verdict
+from db.schema import IS_FLAGGED, batch, item, job, model, result, verdict
 from oddlot.words import ItemState, JobState, Verdict
 
 CHUNK = 1000
@@ -125,7 +125,7 @@ def _query(wanted: ResultFilter) -> Select[Any]:
     job_id = result.c.job_id if wanted.flagged_only else item.c.job_id
     line = result.c.line if wanted.flagged_only else job.c.line
     if wanted.flagged_only:
-        query = query.where(result.c.flagged)
+        query = query.where(IS_FLAGGED)
     if wanted.max_p_value is not None:
         query = query.where(result.c.p_value <= wanted.max_p_value)
     if wanted.job_id is not None:

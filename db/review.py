@@ -9,20 +9,17 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, func, select, text, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, func, select, true, tuple_
 
 from db.engine import reading
 from db.review_places import place_of
-from db.schema import audit, item, job, model, result, verdict
+from db.schema import IS_FLAGGED, audit, item, job, model, result, verdict
 from oddlot.words import JobState, Verdict
 
 ASKED_APART = 60
 """Up to so many jobs are asked one by one, each by its index, and merged; more are sorted together."""
 UNREVIEWED, REVIEWED = "unreviewed", "reviewed"
 VERDICT_CHOICES = (UNREVIEWED, REVIEWED, *(str(word) for word in Verdict))
-
-IS_FLAGGED = text("result.flagged")
-"""As the indexes of the flagged have it: SQLite does not use them where it reads `flagged = 1`."""
 
 Key = tuple[float, int]
 """Where a page ends: the score, or place in the queue, of its last item, and its number."""

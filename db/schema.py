@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 from db.types import FilePath, Json, Line, Moment, Word
@@ -172,6 +173,9 @@ Index(
     "result_flagged_night_idx", result.c.night, result.c.line, result.c.score,
     sqlite_where=result.c.flagged, postgresql_where=result.c.flagged,
 )  # fmt: skip
+
+IS_FLAGGED = text("result.flagged")
+"""As those indexes have it: SQLite does not use them where it reads `flagged = 1`, which is what the column becomes."""
 
 verdict = Table(
     "verdict",
