@@ -67,6 +67,7 @@ def demo(
     command = f"ODDLOT_HOME={shlex.quote(_short(folder / 'home'))} {_ourselves()}"
     say(f"\nDone in {time.monotonic() - started:.0f} s. Where to go next:")
     for arguments, gives in (
+        (f"{command} review", "the review page: each flagged picture, one key a verdict"),
         (f"{command} results --job {row.id}", "every picture with its score"),
         (f"{command} models show {MODEL}", "what was learnt, and what is promised"),
         (f"{_ourselves()} fit NAME GOOD_DIR", "your own part"),
