@@ -10,7 +10,6 @@ from cli.card import learnt_from, say_findings, trained_for
 from cli.output import note, print_json, say
 from cli.seen import seen_in_short
 from cli.session import Session, open_session
-from oddlot.errors import OddlotError
 from oddlot.processes import available_cores
 from oddlot.words import ModelState
 
@@ -124,21 +123,22 @@ def fit(
 
     Every model is measured on synthetic defects in good pictures that it did not learn from. Where it is not clearly
     better than plain brightness, plain pixel distance and chance, it is stored as a candidate, what was active before
-    stays active, and the exit code is 3 (0 with --candidate): `oddlot models promote` or --force makes it active all the
-    same.
+    stays active, and the exit code is 3: `oddlot models promote` or --force makes it active all the same. With
+    --candidate that is what was asked for, and no failure.
     """
     from trainer.fit import FitOptions, why_not_active
 
     session = open_session()
-    if good_dir is None:
-        good_dir = _learnt_from(session, name, from_verdicts)
-    options = FitOptions(
-        name=name, good_dir=str(good_dir.expanduser().absolute()),
-        defects_dir=str(defects.expanduser().absolute()) if defects else None,
-        size=size, architecture=architecture, score=score, false_alarms=false_alarms, epochs=epochs, minutes=minutes,
-        seed=seed, group=group, force=force, tiles=tiles, roi=_absolute(roi), folds=folds,
-        from_verdicts=from_verdicts, candidate=candidate,
-    )  # fmt: skip
+    given: dict[str, Any] = {
+        "defects_dir": str(defects.expanduser().absolute()) if defects else None,
+        "size": size, "architecture": architecture, "score": score, "false_alarms": false_alarms, "epochs": epochs,
+        "minutes": minutes, "seed": seed, "group": group, "force": force, "tiles": tiles, "roi": _absolute(roi),
+        "folds": folds, "from_verdicts": from_verdicts, "candidate": candidate,
+    }  # fmt: skip
+    if good_dir is not None:
+        options = FitOptions(name=name, good_dir=str(good_dir.expanduser().absolute()), **given)
+    else:
+        options = _like_the_active_one(session, name, given)
     if queue:
         _enqueue(session, options, as_json)
         return
@@ -153,17 +153,22 @@ def fit(
             raise typer.Exit(NOT_ACTIVE)
 
 
-def _learnt_from(session: Session, name: str, from_verdicts: bool) -> Path:
-    """The folder that the active version learnt from. Raises OddlotError where it is to be given."""
-    if not from_verdicts:
-        raise typer.BadParameter("give the folder of pictures of good parts: oddlot fit NAME GOOD_DIR")
-    from db.models import get_model
+def _like_the_active_one(session: Session, name: str, given: dict[str, Any]) -> "FitOptions":
+    """The options that the active version was learnt with, and over them those that are given here.
 
-    options = get_model(session.engine, name).card.get("options")
-    folder = options.get("good_dir") if isinstance(options, dict) else None
-    if not isinstance(folder, str):
-        raise OddlotError(f"the card of {name} does not say which folder it learnt from: give GOOD_DIR")
-    return Path(folder)
+    Raises OddlotError where its card does not say them.
+    """
+    if not given["from_verdicts"]:
+        raise typer.BadParameter("give the folder of pictures of good parts: oddlot fit NAME GOOD_DIR")
+    from dataclasses import fields, replace
+
+    from db.models import get_model
+    from trainer.again import options_of
+    from trainer.fit import FitOptions
+
+    usual = {field.name: field.default for field in fields(FitOptions)}
+    chosen = {key: value for key, value in given.items() if value != usual[key]}
+    return replace(options_of(get_model(session.engine, name)), **chosen)
 
 
 def _absolute(roi: str | None) -> str | None:

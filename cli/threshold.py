@@ -8,6 +8,7 @@ import typer
 from cli.output import AsJson, print_json, say
 from cli.results import Line, Since, Until, moment
 from cli.session import open_session
+from oddlot.words import ModelState
 
 if TYPE_CHECKING:
     from db.what_if import Judged, Replay
@@ -64,10 +65,13 @@ def threshold(
     for sentence in says(found):
         say(sentence)
     if new is None:
-        say(f"To use it: oddlot threshold {name} --what-if {what_if:g} --apply")
+        which = "" if version is None else f" --version {version}"
+        say(f"To use it: oddlot threshold {name}{which} --what-if {what_if} --apply")
         return
+    active = new.state == ModelState.ACTIVE
+    then = f"Back: oddlot models rollback {name}" if active else f"Next: oddlot models promote {name} {new.version}"
     say(f"{name}: version {new.version} is {new.state!s}, with that threshold and the network of {model.version}. "
-        f"Back: oddlot models rollback {name}")  # fmt: skip
+        f"{then}")  # fmt: skip
 
 
 def replay_record(found: "Replay") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-from sqlalchemy import and_, case, func, literal, select
+from sqlalchemy import and_, case, func, literal, or_, select
 from sqlalchemy.engine import Engine
 
 from db.engine import reading
@@ -65,7 +65,9 @@ def draw_sample(
         else_=literal(str(Kind.UNFLAGGED)),
     )
     wanted = and_(
-        result.c.model_id.in_(model_ids), result.c.night >= first_night, job.c.state.not_in(DOUBTED)
+        result.c.model_id.in_(model_ids), result.c.night >= first_night, job.c.state.not_in(DOUBTED),
+        # Of a pruned night, what is left is what was judged: it is looked at, and stands for itself alone.
+        or_(job.c.pruned_at.is_(None), said.c.verdict.in_([Verdict.DEFECT, Verdict.GOOD])),
     )  # fmt: skip
     counted = (
         select(kind.label("kind"), flagged.label("above"), func.count())

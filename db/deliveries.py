@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from db.engine import now, reading, writing
@@ -192,7 +192,9 @@ def deliveries_of(engine: Engine, job_id: int) -> list[DeliveryRow]:
 def _due(targets: Sequence[Target]) -> ColumnElement[bool]:
     # Only what this host's settings name: another host may know of other targets.
     named = or_(*(and_(delivery.c.kind == kind, delivery.c.target == target) for kind, target in targets))
-    return and_(delivery.c.delivered_at.is_(None), delivery.c.next_at.is_not(None), named)
+    # A job that is tried again is reported when that has ended.
+    ended = exists().where(job.c.id == delivery.c.job_id, job.c.finished_at.is_not(None))
+    return and_(delivery.c.delivered_at.is_(None), delivery.c.next_at.is_not(None), named, ended)
 
 
 def _change(connection: Connection, row: DeliveryRow, owner: str, values: Mapping[str, object]) -> bool:

@@ -83,6 +83,10 @@ def retry_job(engine: Engine, job_id: int, batch_size: int, *, hold: bool = True
         )
         if not ids and state in (JobState.DONE, JobState.HELD, JobState.DISCARDED):
             return 0
+        if state == JobState.HELD:  # or its flags would count while it is worked on
+            raise StateError(f"job {job_id} is held: release it first, or submit its folder anew")
+        if state == JobState.DISCARDED:
+            raise StateError(f"job {job_id} was discarded: submit its folder anew instead")
         first = next_number(connection, job_id)
         chunks = [ids[start : start + batch_size] for start in range(0, len(ids), batch_size)]
         batches = add_batches(connection, job_id, range(first, first + len(chunks)))

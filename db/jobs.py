@@ -124,11 +124,15 @@ def list_jobs(engine: Engine, *, limit: int) -> list[JobRow]:
 
 def find_jobs(
     engine: Engine, *, state: JobState | None = None, model_name: str | None = None, line: str | None = None,
-    lot: str | None = None, night: dt.date | None = None, before: int | None = None, limit: int,
+    lot: str | None = None, night: dt.date | None = None, since: dt.date | None = None, before: int | None = None,
+    limit: int | None,
 ) -> list[JobRow]:  # fmt: skip
-    """The newest jobs of a filter, newest first, from those with a number below `before` on."""
+    """The newest jobs of a filter, newest first, from those with a number below `before` on; `since` is the first night
+    that is wanted."""
     same = {job.c.state: state, model.c.name: model_name, job.c.line: line, job.c.lot: lot, job.c.night: night}
     query = _JOBS.where(*(column == value for column, value in same.items() if value is not None))
+    if since is not None:
+        query = query.where(job.c.night >= since)
     if before is not None:
         query = query.where(job.c.id < before)
     with reading(engine) as connection:

@@ -59,7 +59,13 @@ def _found(
             item.c.job_id == job_id, item.c.state == ItemState.SCORED
         )
     ).one()
-    grouped = select(result.c.p_value, func.count()).where(result.c.job_id == job_id).group_by(result.c.p_value)
+    # By way of the items: results of a job have no index of their own but for the flagged ones.
+    grouped = (
+        select(result.c.p_value, func.count())
+        .join(item, item.c.id == result.c.item_id)
+        .where(item.c.job_id == job_id, item.c.state == ItemState.SCORED)
+        .group_by(result.c.p_value)
+    )
     night = Night(
         listed=listed, scored=counts["scored"], flagged=counts["flagged"], unreadable=counts["unreadable"],
         repeated=files - different, p_values=[(row[0], row[1]) for row in connection.execute(grouped)],

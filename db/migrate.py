@@ -32,6 +32,9 @@ def upgrade(url: str) -> tuple[str | None, str]:
                 )
             if before != HEAD:
                 run(engine)
+            else:
+                with migrating(engine):  # makes the views anew, also those whose text has changed
+                    pass
             return before, HEAD
     except DBAPIError as error:
         reason = reason_of(engine.url, error)

@@ -29,7 +29,12 @@ class NightRow:
 
 def scores_in_order(engine: Engine, job_id: int) -> list[float]:
     """The scores of a job's items in the order in which they were listed."""
-    query = select(result.c.score).where(result.c.job_id == job_id).order_by(result.c.item_id)
+    query = (
+        select(result.c.score)
+        .join(item, item.c.id == result.c.item_id)
+        .where(item.c.job_id == job_id)
+        .order_by(result.c.item_id)
+    )
     with reading(engine) as connection:
         return list(connection.execute(query).scalars())
 

@@ -9,10 +9,22 @@ import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, func, select, true, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Select,
+    and_,
+    exists,
+    func,
+    literal_column,
+    select,
+    true,
+    tuple_,
+)
 
 from db.engine import reading
-from db.review_places import place_of
+from db.review_places import ladder, place_of
 from db.schema import IS_FLAGGED, audit, item, job, model, result, verdict
 from oddlot.words import JobState, Verdict
 
@@ -94,9 +106,16 @@ def progress(engine: Engine, choice: Choice) -> tuple[int, int]:
         jobs = _jobs_in(connection, choice)
         if not jobs:
             return 0, 0
-        hidden = _audited(connection, choice, jobs)
         flagged = select(func.count()).where(IS_FLAGGED, _of_jobs(result.c.job_id, jobs), *_scores(choice))
-        total = connection.execute(flagged).scalar_one() + len(hidden)
+        drawn = (
+            select(audit.c.item_id)
+            .join(result, and_(result.c.item_id == audit.c.item_id, ~result.c.flagged))
+            .where(_of_jobs(audit.c.job_id, jobs))
+        )
+        if choice.min_score is not None:  # by their places, which only reading them tells
+            drawn = drawn.where(audit.c.item_id.in_([one.item_id for one in _audited(connection, choice, jobs)]))
+        hidden = connection.execute(select(func.count()).select_from(drawn.subquery())).scalar_one()
+        total = connection.execute(flagged).scalar_one() + hidden
         judged = (
             select(func.count(verdict.c.item_id.distinct()))
             .join(result, result.c.item_id == verdict.c.item_id)
@@ -104,14 +123,7 @@ def progress(engine: Engine, choice: Choice) -> tuple[int, int]:
         )
         reviewed = connection.execute(judged).scalar_one()
         if hidden:
-            of_hidden = (
-                select(func.count(verdict.c.item_id.distinct()))
-                .join(audit, audit.c.item_id == verdict.c.item_id)
-                .join(result, and_(result.c.item_id == audit.c.item_id, ~result.c.flagged))
-                .where(_of_jobs(audit.c.job_id, jobs))
-            )
-            if choice.min_score is not None:
-                of_hidden = of_hidden.where(audit.c.item_id.in_([one.item_id for one in hidden]))
+            of_hidden = select(func.count(verdict.c.item_id.distinct())).where(verdict.c.item_id.in_(drawn))
             reviewed += connection.execute(of_hidden).scalar_one()
         return reviewed, total
 
@@ -152,10 +164,10 @@ def _jobs_in(connection: Connection, choice: Choice) -> list[int]:
 
 
 def _of_jobs(column: ColumnElement[int], jobs: Sequence[int]) -> ColumnElement[bool]:
-    """The numbers of jobs are few, or run from one to another; thousands of parameters would be refused."""
+    """Thousands of numbers as parameters would be refused: they stand in the statement itself."""
     if len(jobs) == 1:
         return column == jobs[0]
-    return column.in_(jobs) if len(jobs) <= 5000 else and_(column >= jobs[0], column <= jobs[-1])
+    return column.in_(jobs) if len(jobs) <= 5000 else column.in_([literal_column(str(one)) for one in jobs])
 
 
 def _scores(choice: Choice) -> list[ColumnElement[bool]]:
@@ -216,12 +228,12 @@ def _audited(connection: Connection, choice: Choice, jobs: Sequence[int]) -> lis
         .join(audit, audit.c.item_id == result.c.item_id)
         .where(_of_jobs(audit.c.job_id, jobs), ~result.c.flagged, _judged(choice))
     )
-    chosen = set(jobs)
     found = []
+    ladders: dict[int, tuple[float, ...]] = {}
     for row in connection.execute(query):
-        if row.job_id not in chosen:
-            continue
-        place = place_of(connection, row.job_id, row.item_id)
+        if row.job_id not in ladders:
+            ladders[row.job_id] = ladder(connection, row.job_id)
+        place = place_of(ladders[row.job_id], row.item_id)
         if choice.min_score is None or place >= choice.min_score:
             found.append(Seen(**row._mapping, place=place))
     return found

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, Integer, case, cast, func, select
 
 from db.engine import reading
 from db.items import ItemDetail
-from db.jobs import JobRow, read_job
+from db.jobs import JobRow, find_jobs
 from db.schema import item, job, model, result, verdict
 from oddlot.words import ItemState, JobState, Verdict
 
@@ -20,16 +20,12 @@ _WITHOUT_RESULT = (ItemState.UNREADABLE, ItemState.QUARANTINED)
 
 def jobs_since(engine: Engine, night: dt.date) -> list[JobRow]:
     """All jobs of that night and later ones, the newest first."""
-    with reading(engine) as connection:
-        numbers = connection.execute(select(job.c.id).where(job.c.night >= night).order_by(job.c.id.desc())).scalars()
-        return [read_job(connection, number) for number in list(numbers)]
+    return find_jobs(engine, since=night, limit=None)
 
 
 def held_jobs(engine: Engine) -> list[JobRow]:
     """The jobs that wait for a decision, the newest first."""
-    with reading(engine) as connection:
-        held = select(job.c.id).where(job.c.state == JobState.HELD).order_by(job.c.id.desc())
-        return [read_job(connection, number) for number in list(connection.execute(held).scalars())]
+    return find_jobs(engine, state=JobState.HELD, limit=None)
 
 
 def last_night(engine: Engine) -> dt.date | None:

@@ -14,16 +14,15 @@ STEPS = 64
 """Scores that stand for all of a job's flagged items."""
 
 
-def place_of(connection: Connection, job_id: int, item_id: int) -> float:
-    """A score above 0.5 and at most 1, as one of the job's flagged items could have it."""
+def place_of(scores: tuple[float, ...], item_id: int) -> float:
+    """A score above 0.5 and at most 1, as one of a job's flagged items could have it; `scores` are its `ladder`."""
     share = int.from_bytes(hashlib.sha256(b"place %d" % item_id).digest()[:7]) / 2**56
-    scores = _ladder(connection, job_id)
     at = share * (len(scores) - 1)
     low = min(int(at), len(scores) - 2)
     return scores[low] + (at - low) * (scores[low + 1] - scores[low])
 
 
-def _ladder(connection: Connection, job_id: int) -> tuple[float, ...]:
+def ladder(connection: Connection, job_id: int) -> tuple[float, ...]:
     """Scores that stand for the job's flagged items from the lowest to the highest, at least two."""
     finished, flagged = connection.execute(
         select(job.c.finished_at.is_not(None), job.c.flagged).where(job.c.id == job_id)

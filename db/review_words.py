@@ -33,7 +33,7 @@ def give_verdict(
         return int(connection.execute(new).scalar_one())
 
 
-def take_back(engine: Engine, verdict_id: int, *, reviewer: str) -> int:
+def take_back(engine: Engine, verdict_id: int, *, item_id: int, reviewer: str) -> int:
     """Remove a verdict that its giver gave by a slip of the finger, and return the number of its item; what was said
     before stands again.
 
@@ -41,7 +41,8 @@ def take_back(engine: Engine, verdict_id: int, *, reviewer: str) -> int:
     """
     with writing(engine) as connection:
         row = connection.execute(select(verdict).where(verdict.c.id == verdict_id)).mappings().first()
-        if row is None:
+        # A number that became free is given again on SQLite, so the item must be the same.
+        if row is None or row["item_id"] != item_id:
             raise NotFoundError(f"there is no verdict {verdict_id}: it may have been taken back already")
         of_item = verdict.c.item_id == row["item_id"]
         if connection.execute(select(verdict.c.id).where(of_item, verdict.c.id > verdict_id).limit(1)).first():

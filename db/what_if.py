@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, and_, case, func, not_, select
+from sqlalchemy import ColumnElement, Engine, Select, and_, case, exists, func, not_, select
 
 from db.engine import reading
 from db.quality import DOUBTED, number
-from db.schema import job, result
+from db.schema import item, job, result
 from db.verdicts import latest_verdicts
-from oddlot.words import Verdict
+from oddlot.words import ItemState, Verdict
 
 SHOWN_ITEMS = 10
 """Numbers of items that a sentence names."""
@@ -89,7 +89,8 @@ def replay(
     wanted += [] if until is None else [result.c.scored_at < until]
     wanted += [] if first_night is None else [result.c.night >= first_night]
     nights = _from_results(
-        select(result.c.night, func.count(), _count(then), _count(now), _count(and_(now, not_(then)))), wanted
+        select(result.c.night, func.count(), _count(then), _count(now), _count(and_(now, not_(then)))),
+        [*wanted, job.c.pruned_at.is_(None)],  # of a pruned night, what is left is what was judged
     )
     said = latest_verdicts()
     judged = _from_results(select(result.c.item_id, said.c.verdict, then, now), wanted).join(
@@ -120,7 +121,12 @@ def last_nights(engine: Engine, model_ids: Sequence[int], count: int) -> date | 
     """The first of the last `count` nights in which these versions scored anything that counts; None where none did."""
     query = (
         select(job.c.night)
-        .where(job.c.model_id.in_(model_ids), job.c.state.not_in(DOUBTED), job.c.listed > 0)
+        .where(
+            job.c.model_id.in_(model_ids),
+            job.c.state.not_in(DOUBTED),
+            job.c.pruned_at.is_(None),
+            exists().where(item.c.job_id == job.c.id, item.c.state == ItemState.SCORED),
+        )
         .group_by(job.c.night)
         .order_by(job.c.night.desc())
         .limit(count)

@@ -212,6 +212,8 @@ def _check_addresses(settings: Settings) -> None:
                 f"ODDLOT_{name.upper()} is not a URL that begins with {kinds}:// or {kinds}s://: write special "
                 "characters of a password as %40 for @, %2F for /, and so on"
             )
+    if settings.report_folder:
+        _typed("report_folder", Path, settings.report_folder)  # a ~user that is not there
     addresses = [*report_addresses(settings), *([settings.report_from] if settings.report_from else [])]
     for address in addresses:
         if not _ADDRESS.fullmatch(address):

@@ -32,7 +32,8 @@ def make_report(settings: Settings, engine: Engine, job_id: int | Literal["last"
     """
     row = get_job(engine, job_id)
     model = get_model_by_id(engine, row.model_id)
-    scores = scores_in_order(engine, row.id)
+    # What is left of a pruned job is what was judged, not the night.
+    scores = scores_in_order(engine, row.id) if row.pruned_at is None else []
     calibration = night_charts.calibration_of(settings, model)
     trend, nights = night_charts.night_trend(engine, row)
     evidence = night_charts.evidence_of(row.validity)

@@ -4,9 +4,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from threading import Lock
 
 from oddlot.errors import OddlotError
@@ -15,6 +16,8 @@ from oddlot.settings import Settings
 
 LONGEST = 1800
 """Seconds that a comparison may take."""
+FRESH = 3600.0
+"""Seconds for which it is believed."""
 _PROGRAM = """
 import json, sys
 from db import models
@@ -41,6 +44,12 @@ class Compared:
 
     says: tuple[str, ...]
     lost: tuple[int, ...]
+    at: float = field(default_factory=time.monotonic)
+
+    @property
+    def stale(self) -> bool:
+        """Whether nights and verdicts may have come since that it does not know."""
+        return time.monotonic() - self.at > FRESH
 
 
 class Comparisons:
@@ -54,11 +63,11 @@ class Comparisons:
         self._lock = Lock()
 
     def ask(self, active_id: int, candidate_id: int, nights: int) -> None:
-        """Begin it, unless it runs or is done; one that failed is begun again."""
+        """Begin it, unless it runs or is done; one that failed or is stale is begun again."""
         key = active_id, candidate_id, nights
         with self._lock:
             before = self._asked.get(key)
-            if before is None or (before.done() and before.exception() is not None):
+            if before is None or (before.done() and (before.exception() is not None or before.result().stale)):
                 self._asked[key] = self._pool.submit(self._compare, *key)
 
     def state(self, active_id: int, candidate_id: int, nights: int) -> Future[Compared] | None:

@@ -40,13 +40,13 @@ def verdict(
                          "was": what_it_was(get_item(engine, item_id))})  # fmt: skip
 
 
-@router.post("/verdicts/{verdict_id}/undo")
-def undo(request: Request, verdict_id: int, next: Annotated[str, Form()] = "/queue") -> Response:
+@router.post("/items/{item_id}/verdicts/{verdict_id}/undo")
+def undo(request: Request, item_id: int, verdict_id: int, next: Annotated[str, Form()] = "/queue") -> Response:
     reviewer = reviewer_of(request)
     if reviewer is None:
         return _nameless(request, next)
     try:
-        item_id = take_back(request.app.state.engine, verdict_id, reviewer=reviewer)
+        take_back(request.app.state.engine, verdict_id, item_id=item_id, reviewer=reviewer)
     except OddlotError as error:
         if not _by_script(request):
             raise

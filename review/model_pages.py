@@ -1,8 +1,8 @@
 """Models on the page: what they know, another threshold, candidates compared and promoted, and the way back."""
 
 import datetime as dt
-from dataclasses import dataclass, fields
-from typing import Annotated, Any
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
@@ -55,6 +55,8 @@ def all_models(request: Request) -> Response:
 
 @router.get("/{name}")
 def one_model(request: Request, name: str, rate: str = "", candidate: int = 0) -> Response:
+    from trainer.again import learnt_from
+
     engine = request.app.state.engine
     rows = sorted(models.list_models(engine, name), key=lambda row: -row.version)
     if not rows:
@@ -66,7 +68,7 @@ def one_model(request: Request, name: str, rate: str = "", candidate: int = 0) -
         request, "model.html", name=name, rows=rows, active=active, card=model_card(active) if active else None,
         tried=_try(request, active, rate) if active and rate.strip() else None, days=DAYS, nights=NIGHTS,
         candidate=_candidate(request, active, chosen) if active and chosen else None,
-        alarms=len({one.sha256 for one in alarms}), folder=_learnt_from(active) if active else None,
+        alarms=len({one.sha256 for one in alarms}), folder=str(learnt_from(active) or "") if active else None,
         fits=[fit for fit in fits.recent_fits(engine, 20) if fit.name == name],
     )  # fmt: skip
 
@@ -120,23 +122,13 @@ def rollback(request: Request, name: str) -> Response:
 @router.post("/{name}/learn")
 def learn(request: Request, name: str) -> Response:
     """Queue a fit like that of the active version, with the false alarms that were called good, as a candidate."""
-    from dataclasses import asdict
-
-    from trainer.fit import FitOptions, check_options
+    from trainer.again import options_of
 
     state = request.app.state
     active = models.get_model(state.engine, name)
-    if _learnt_from(active) is None:
-        raise StateError(f"the card of {name} does not say which folder it learnt from: use oddlot fit --from-verdicts")
+    options = replace(options_of(active), from_verdicts=True, candidate=True)
     if any(fit.name == name and fit.error is None for fit in fits.recent_fits(state.engine, 20)):
         raise StateError(f"a fit of {name} waits or runs already")
-    known = {field.name for field in fields(FitOptions)}
-    given = {key: value for key, value in active.card["options"].items() if key in known}
-    try:
-        options = FitOptions(**given | {"name": name, "from_verdicts": True, "candidate": True, "force": False})
-        check_options(options)
-    except (TypeError, ValueError) as error:  # of a card that was carried here
-        raise StateError(f"the card of {name} holds options that cannot be used again: {error}") from error
     fits.ask_fit(state.engine, name, asdict(options))
     submission.publish(state.engine, state.settings)
     return RedirectResponse(f"/models/{name}", 303)
@@ -179,11 +171,4 @@ def _candidate(request: Request, active: ModelRow, row: ModelRow) -> Candidate:
         return Candidate(row, None, asked is not None, None)
     if (error := asked.exception()) is not None:
         return Candidate(row, None, False, str(error))
-    return Candidate(row, asked.result(), False, None)
-
-
-def _learnt_from(model: ModelRow) -> str | None:
-    card: Any = model.card
-    options = card.get("options") if isinstance(card, dict) else None
-    folder = options.get("good_dir") if isinstance(options, dict) else None
-    return folder if isinstance(folder, str) else None
+    return Candidate(row, None if asked.result().stale else asked.result(), False, None)

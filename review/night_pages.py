@@ -34,6 +34,16 @@ class LineNight:
     def total(self, name: str) -> int:
         return sum(getattr(job, name) for job in self.jobs)
 
+    def believed(self, name: str) -> int:
+        """The total without jobs that are held or were discarded."""
+        doubted = (JobState.HELD, JobState.DISCARDED)
+        return sum(getattr(job, name) for job in self.jobs if job.state not in doubted)
+
+    @property
+    def with_troubles(self) -> JobRow:
+        """The newest job with a file that has no result; the newest where there is none."""
+        return next((job for job in self.jobs if job.unreadable + job.quarantined), self.jobs[0])
+
     def in_state(self, *states: JobState) -> list[JobRow]:
         return [job for job in self.jobs if job.state in states]
 

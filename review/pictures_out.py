@@ -1,9 +1,11 @@
 """Pictures for the browser, by the number of an item and never by a path; each a fresh WebP of pixels."""
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 from xml.sax.saxutils import escape
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Request, Response
 
 from db.items import ItemDetail, get_item
@@ -17,31 +19,35 @@ router = APIRouter()
 SHOWN, LARGE = 1600, 6000
 """Longer side in pixels of a picture on its page, and of one that is looked at closely."""
 LAYER = 960
+Made = tuple[bytes, bool]
+"""A picture, and whether it is the one that was asked for or stands in for it."""
+# Pictures wait for two processes, in threads of their own: verdicts and pages must not wait behind them.
+_WAITING = CapacityLimiter(12)
 _KEPT = {"Cache-Control": "private, max-age=604800, immutable"}
 # A picture opened by its own address must not be able to do anything either.
 _ALONE = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; sandbox"}
 
 
 @router.get("/items/{item_id}/thumb.webp")
-def thumb(request: Request, item_id: int) -> Response:
-    return _answer(lambda: _thumbnail(request, get_item(request.app.state.engine, item_id)))
+async def thumb(request: Request, item_id: int) -> Response:
+    return await _answer(lambda: (_thumbnail(request, get_item(request.app.state.engine, item_id)), True))
 
 
 @router.get("/items/{item_id}/picture.webp")
-def picture(request: Request, item_id: int) -> Response:
-    return _whole(request, item_id, SHOWN)
+async def picture(request: Request, item_id: int) -> Response:
+    return await _whole(request, item_id, SHOWN)
 
 
 @router.get("/items/{item_id}/large.webp")
-def large(request: Request, item_id: int) -> Response:
-    return _whole(request, item_id, LARGE)
+async def large(request: Request, item_id: int) -> Response:
+    return await _whole(request, item_id, LARGE)
 
 
 @router.get("/items/{item_id}/heat.webp")
-def heat(request: Request, item_id: int, relative: bool = False) -> Response:
+async def heat(request: Request, item_id: int, relative: bool = False) -> Response:
     """The heat as a layer to be laid over the picture; `relative` draws it by its own hottest place."""
 
-    def make() -> bytes:
+    def make() -> Made:
         item, settings = get_item(request.app.state.engine, item_id), _settings(request)
         if item.map_uri is None:
             raise PictureTrouble("no heat map is kept of this picture")
@@ -49,35 +55,37 @@ def heat(request: Request, item_id: int, relative: bool = False) -> Response:
         with contextlib.suppress(PictureTrouble):
             small = size_of(_thumbnail(request, item))
             width, height = (max(1, round(side * LAYER / max(small))) for side in small)
-        return _ask(request, what="heat", map=str(settings.map_store / item.map_uri), relative=relative, width=width,
-                    height=height, preprocessing=_looks(item))  # fmt: skip
+        layer = _ask(request, what="heat", map=str(settings.map_store / item.map_uri), relative=relative, width=width,
+                     height=height, preprocessing=_looks(item))  # fmt: skip
+        return layer, width > 0
 
-    return _answer(make)
+    return await _answer(make)
 
 
 @router.get("/items/{item_id}/nearest.webp")
-def nearest(request: Request, item_id: int) -> Response:
+async def nearest(request: Request, item_id: int) -> Response:
     """The good picture that the model keeps which is most like this one."""
 
-    def make() -> bytes:
+    def make() -> Made:
         item, settings = get_item(request.app.state.engine, item_id), _settings(request)
-        return _ask(request, what="nearest", bundle=str(settings.model_store / item.bundle_uri),
-                    bundle_sha256=item.bundle_sha256, **_file(settings, item))  # fmt: skip
+        found = _ask(request, what="nearest", bundle=str(settings.model_store / item.bundle_uri),
+                     bundle_sha256=item.bundle_sha256, **_file(settings, item))  # fmt: skip
+        return found, True
 
-    return _answer(make)
+    return await _answer(make)
 
 
-def _whole(request: Request, item_id: int, edge: int) -> Response:
-    def make() -> bytes:
+async def _whole(request: Request, item_id: int, edge: int) -> Response:
+    def make() -> Made:
         item, settings = get_item(request.app.state.engine, item_id), _settings(request)
         try:
-            return _ask(request, what="picture", edge=edge, **_file(settings, item))
+            return _ask(request, what="picture", edge=edge, **_file(settings, item)), True
         except PictureTrouble:
             with contextlib.suppress(OSError):
-                return thumbnail_path(settings, item.job_id, item.item_id).read_bytes()
+                return thumbnail_path(settings, item.job_id, item.item_id).read_bytes(), False
             raise
 
-    return _answer(make)
+    return await _answer(make)
 
 
 def _thumbnail(request: Request, item: ItemDetail) -> bytes:
@@ -113,10 +121,13 @@ def _ask(request: Request, **wanted: Any) -> bytes:
     return processes.ask(**wanted)[1]
 
 
-def _answer(make: Any) -> Response:
+async def _answer(make: Callable[[], Made]) -> Response:
     """The picture; or, where there is none, a drawing that says why, so that no page shows a broken one."""
     try:
-        return Response(make(), media_type="image/webp", headers=_KEPT | _ALONE)
+        data, whole = await to_thread.run_sync(make, limiter=_WAITING)
+        # What stands in for a picture that cannot be read just now is not to be kept in its place.
+        kept = _KEPT if whole else {"Cache-Control": "no-store"}
+        return Response(data, media_type="image/webp", headers=kept | _ALONE)
     except PictureTrouble as trouble:
         return Response(_said(str(trouble)), 404, {"Cache-Control": "no-store", **_ALONE}, "image/svg+xml")
     except NotFoundError as missing:

@@ -35,7 +35,7 @@ def reference_of(good: TrainingSet) -> Reference:
     low = float(np.quantile(figures["contrast"], 0.01)) if looks else 0.0
     blank_limit = max(LEAST_CONTRAST, min(MOST_BLANK, BLANK_SHARE * low))
     copies = sum(count - 1 for count in Counter(good.hashes).values())
-    total = len(good.hashes) + len(good.refused)
+    unreadable = len(good.refused) - len(good.defects)  # those can be read, and are left out for another reason
     return Reference(
         pictures=max(1, len(looks)),
         sketches={name: sketch(known) for name, values in figures.items() if (known := _finite(values))},
@@ -44,7 +44,7 @@ def reference_of(good: TrainingSet) -> Reference:
         repeated=_rounded(max(_share(nearest <= limit), copies / max(1, len(good.hashes)))),
         blank=_rounded(_share(np.array(figures["contrast"]) < blank_limit)),
         blank_limit=round(blank_limit, 3),
-        unreadable=_rounded(len(good.refused) / max(1, total)),
+        unreadable=_rounded(unreadable / max(1, len(good.hashes) + unreadable)),
     )
 
 

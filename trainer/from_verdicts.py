@@ -49,9 +49,9 @@ def judged_pictures(engine: Engine, name: str, present: Collection[str]) -> Judg
     defects = {one.sha256: one.item_id for one in pictures if one.verdict == Verdict.DEFECT}
     there = set(present)
     found = Judged(defects=defects)
-    gone, changed, in_folder = set(), set(), set()
+    gone, changed, in_folder, seen = set(), set(), set(), set()
     for one in pictures:
-        if one.sha256 in defects or one.sha256 in found.hashes.values():
+        if one.sha256 in defects or one.sha256 in seen:
             continue
         if one.path in there:
             in_folder.add(one.path)
@@ -68,6 +68,7 @@ def judged_pictures(engine: Engine, name: str, present: Collection[str]) -> Judg
         found.items[one.path] = one.item_id
         found.roots[one.path] = one.source
         found.hashes[one.path] = one.sha256
+        seen.add(one.sha256)
     changed -= set(found.items)  # inspected again since, as it is now
     return Judged(
         found.files, found.items, found.roots, found.hashes, defects,

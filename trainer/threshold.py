@@ -48,6 +48,8 @@ def apply_threshold(engine: Engine, settings: Settings, model: ModelRow, calibra
     folder = _folder(settings, model)
     card = copy.deepcopy(read_bundle_head(folder, model.bundle_sha256).card)
     card["certificate"] = calibration.certificate()
+    if isinstance(card.get("options"), dict):  # a later fit with its options asks for the rate of today
+        card["options"]["false_alarms"] = calibration.false_alarms
     card["threshold_of"] = {
         "version": model.version, "bundle_sha256": model.bundle_sha256, "threshold": model.threshold,
         "false_alarms": model.false_alarms, "at": datetime.now(UTC).isoformat(timespec="seconds"),

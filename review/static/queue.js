@@ -4,7 +4,7 @@ import { isTyping, stage } from "./stage.js";
 
 const root = document.getElementById("queue");
 const at = (id) => document.getElementById(id);
-const token = document.querySelector("meta[name=csrf-token]").content;
+let token = document.querySelector("meta[name=csrf-token]").content;
 const PREFETCH = 4;
 const PATIENCE = 15000;
 
@@ -98,7 +98,7 @@ function load() {
   return loading;
 }
 
-async function ask(address, form) {
+async function ask(address, form, again = true) {
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(), PATIENCE);
   try {
@@ -107,6 +107,7 @@ async function ask(address, form) {
     const response = await fetch(address, options);
     const answer = (response.headers.get("content-type") || "").includes("json") ? await response.json() : null;
     if (response.ok && answer) return answer;
+    if (response.status === 403 && form && again && await renew()) return ask(address, form, false);
     const reason = answer?.error || (response.status === 403 ? "the page is too old, load it again" : `the server said ${response.status}`);
     throw Object.assign(new Error(reason), { final: response.status < 500 && response.status !== 429 });
   } catch (error) {
@@ -115,6 +116,14 @@ async function ask(address, form) {
   } finally {
     clearTimeout(timer);
   }
+}
+
+// A page that was left open overnight outlives its session; the verdicts given on it are good all the same.
+async function renew() {
+  const page = await fetch(location.href, { redirect: "error" });
+  const found = new DOMParser().parseFromString(await page.text(), "text/html").querySelector("meta[name=csrf-token]");
+  if (found) token = found.content;
+  return Boolean(found);
 }
 
 function show() {
@@ -138,8 +147,11 @@ function show() {
     at("stage").dataset.large = item.picture.replace("picture.webp", "large.webp");
     at("picture").alt = `The picture ${item.name}`;
     const heat = at("heat");
-    heat.hidden = !item.heat;
-    if (item.heat && !heat.src.endsWith(item.heat)) heat.src = item.heat;
+    heat.hidden = !item.heat || !heat.src.endsWith(item.heat);
+    if (item.heat && heat.hidden) {
+      heat.src = item.heat;
+      heat.decode().then(() => { if (at("stage").dataset.item === String(item.id)) heat.hidden = false; }, () => {});
+    }
     at("name").textContent = item.name;
     at("where").textContent = [item.line, item.lot].filter(Boolean).join(" · ");
     at("verdict").action = `/items/${item.id}/verdict`;
@@ -156,7 +168,7 @@ function change(item) {
   sheet.classList.add("waiting");
   at("picture").src = item.picture;
   at("picture").decode().catch(() => {}).finally(() => {
-    if (items[place] === item) sheet.classList.remove("waiting");
+    if (at("stage").dataset.item === String(item.id)) sheet.classList.remove("waiting");
   });
 }
 
@@ -221,12 +233,12 @@ async function undo() {
   if (waiting.length) { trouble("The last verdict is still on its way: wait a moment.", send); return; }
   const known = said.get(id);
   try {
-    await ask(`/verdicts/${known.verdict}/undo`, {});
+    await ask(`/items/${id}/verdicts/${known.verdict}/undo`, {});
   } catch (error) {
     trouble(`Not taken back: ${error.message}.`);
     return;
   }
-  given.pop();
+  given.splice(given.lastIndexOf(id), 1);
   said.delete(id);
   if (known.first) reviewed -= 1;
   counts();

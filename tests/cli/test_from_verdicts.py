@@ -78,7 +78,7 @@ def test_groups_hold_also_for_what_was_added(alarmed):
         "fit", "flange", tmp_path / "good", "--from-verdicts", "--group", "flange-([0-9]+)", "--candidate", *WARY
     )
     assert [row["state"] for row in oddlot.json("models")] == ["active", "candidate"]  # to be compared first
-    card = oddlot.json("models", "show", "flange")["card"]
+    card = oddlot.json("models", "show", "flange", "--version", "2")["card"]
     names = {int(row["path"].rpartition("-")[2][:4]) for row in rows[:3]}
     assert card["pictures"]["groups"] == 60 + len(names - set(range(60)))
 

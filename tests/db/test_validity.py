@@ -174,17 +174,17 @@ def retried(engine, job):
     return finish(engine, claim, [looking(item, brightness=20.0) for item in claim.items])
 
 
-def test_a_released_job_stays_so_when_it_is_retried_and_another_is_judged_again(engine, submit, knowing):
+def test_a_released_job_stays_so_when_it_is_retried_and_a_doubted_one_is_not_retried(engine, submit, knowing):
     first, second, third = (with_one_unread(engine, submit, knowing) for _ in range(3))
     assert first.state == JobState.HELD
     release_job(engine, first.id, by="Ada")
     discard_job(engine, second.id, by="Ada")
     again = retried(engine, first)
     assert (again.state, again.scored, again.validity["decided"]["word"]) == (JobState.DONE, 20, "released")
-    assert retried(engine, second).state == JobState.HELD
-    again = retried(engine, third)
-    assert (again.state, again.validity["decided"]) == (JobState.HELD, None)
-    assert len(again.validity["reasons"]) == 1
+    for doubted, word in ((second, "was discarded"), (third, "is held")):
+        with pytest.raises(StateError, match=word):  # its flags would count while it is worked on
+            endings.retry_job(engine, doubted.id, 20)
+    assert [jobs.get_job(engine, one.id).state for one in (second, third)] == [JobState.DISCARDED, JobState.HELD]
 
 
 def test_a_discarded_job_has_nothing_to_cancel_or_to_retry(engine, held):

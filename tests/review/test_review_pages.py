@@ -138,7 +138,7 @@ def test_the_queue_works_by_forms_alone(client, home, morning_engine) -> None:
     said = verdicts_of(morning_engine, first)
     assert [(row.verdict, row.kind, row.note) for row in said] == [(Verdict.DEFECT, "scratch", "left edge")]
     assert said[0].reviewer
-    undo = re.search(r'action="(/verdicts/\d+/undo)"', text)[1]
+    undo = re.search(r'action="(/items/\d+/verdicts/\d+/undo)"', text)[1]
     client.post(undo, data={"next": "/queue"} | form(client))
     assert verdicts_of(morning_engine, first) == []
     assert f'action="/items/{first}/verdict"' in client.get("/queue").text

@@ -12,7 +12,7 @@ from db.items import get_item
 from db.jobs import get_job
 from db.review import UNREVIEWED, Choice
 from db.review_nights import same_name, score_histogram, without_result
-from db.review_places import place_of
+from db.review_places import ladder
 from db.schema import job
 from db.verdicts import add_verdict, verdicts_of
 from oddlot.errors import NotFoundError, StateError
@@ -152,14 +152,16 @@ def test_a_slip_is_taken_back_by_its_giver_alone_and_what_was_said_before_stands
     second = review_words.give_verdict(engine, item_id, Verdict.DEFECT, reviewer="Bob", **said)
     for verdict_id, reviewer in ((second, "Ada"), (first, "Ada")):  # not hers; not the latest
         with pytest.raises(StateError):
-            review_words.take_back(engine, verdict_id, reviewer=reviewer)
-    assert review_words.take_back(engine, second, reviewer="Bob") == item_id
+            review_words.take_back(engine, verdict_id, item_id=item_id, reviewer=reviewer)
+    assert review_words.take_back(engine, second, item_id=item_id, reviewer="Bob") == item_id
     assert [row.verdict for row in verdicts_of(engine, item_id)] == [Verdict.GOOD]
     with pytest.raises(NotFoundError):
-        review_words.take_back(engine, second, reviewer="Bob")
+        review_words.take_back(engine, first, item_id=night.items["01.png"], reviewer="Ada")
+    with pytest.raises(NotFoundError):
+        review_words.take_back(engine, second, item_id=item_id, reviewer="Bob")
     monkeypatch.setattr(review_words, "SLIP", dt.timedelta(0))
     with pytest.raises(StateError, match="too long"):
-        review_words.take_back(engine, first, reviewer="Ada")
+        review_words.take_back(engine, first, item_id=item_id, reviewer="Ada")
 
 
 def test_kinds_are_offered_the_latest_first(engine, night) -> None:
@@ -202,7 +204,7 @@ def test_a_page_of_a_large_job_is_found_by_its_index(engine, model) -> None:
     review.queue_page(engine, Choice(job_id=job_id, verdict=UNREVIEWED), found[9].key, 10)
     review.progress(engine, Choice(job_id=job_id))
     with reading(engine) as connection:
-        place_of(connection, job_id, 1)
+        ladder(connection, job_id)
     event.remove(engine, "before_cursor_execute", keep)
     with reading(engine) as connection:
         plans = [
