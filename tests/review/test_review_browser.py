@@ -30,7 +30,7 @@ AXE_RULES = {
 pytestmark = pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no Chromium here")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # of which one process can have but one at a time, and other modules have theirs
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         options = ["--no-sandbox"] if os.geteuid() == 0 else []
