@@ -18,7 +18,7 @@ from cli.session import Session, open_session
 from cli.validity import say_validity
 from cli.waiting import wait_for_job
 from oddlot.queue import DEFAULT_PRIORITY
-from oddlot.words import FINISHED_JOB_STATES, JobState
+from oddlot.words import DOUBTED_JOB_STATES, FINISHED_JOB_STATES, JobState
 
 if TYPE_CHECKING:
     from db.jobs import JobRow
@@ -134,7 +134,7 @@ def show_inspection(session: Session, row: "JobRow") -> None:
     from db import jobs as job_rows
     from db.results import ResultFilter
 
-    if row.state in (JobState.HELD, JobState.DISCARDED):
+    if row.state in DOUBTED_JOB_STATES:
         pass  # no wall of flags: the reasons come first, and say where the flags are
     elif row.flagged:
         say(f"{row.flagged} of {row.scored} pictures are odd, most suspicious first:")

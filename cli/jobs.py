@@ -12,7 +12,7 @@ from cli.validity import HELD_STATUS, say_validity
 from cli.waiting import wait_for_job
 from oddlot.errors import NotFoundError, OddlotError
 from oddlot.queue import DEFAULT_PRIORITY
-from oddlot.words import FINISHED_JOB_STATES, JobState
+from oddlot.words import DOUBTED_JOB_STATES, FINISHED_JOB_STATES, JobState
 
 if TYPE_CHECKING:
     from cli.liveness import Progress
@@ -285,5 +285,5 @@ def raise_unless_done(row: "JobRow") -> None:
         raise OddlotError(f"job {row.id} failed: {row.error}. When that is mended: oddlot retry {row.id}")
     if row.state == JobState.CANCELLED:
         raise OddlotError(f"job {row.id} was cancelled; oddlot retry {row.id} goes on with it")
-    if row.state in (JobState.HELD, JobState.DISCARDED):
+    if row.state in DOUBTED_JOB_STATES:
         raise typer.Exit(HELD_STATUS)

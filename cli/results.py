@@ -11,7 +11,7 @@ from cli.jobs import find_job
 from cli.output import Format, note, write_rows
 from cli.session import Session, open_session
 from oddlot.errors import OddlotError
-from oddlot.words import ItemState, JobState, Verdict
+from oddlot.words import DOUBTED_JOB_STATES, ItemState, Verdict
 
 if TYPE_CHECKING:
     from db.results import ResultFilter
@@ -102,7 +102,7 @@ def _say_held(session: Session, wanted: "ResultFilter") -> None:
 
 def _say_state(session: Session, job: str) -> None:
     row = find_job(session, job)
-    if row.state in (JobState.HELD, JobState.DISCARDED):
+    if row.state in DOUBTED_JOB_STATES:
         note(f"job {row.id} is {row.state!s}: its pictures do not look like those that the model knows; "
              f"`oddlot job {row.id}` says why")  # fmt: skip
 

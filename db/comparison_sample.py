@@ -9,10 +9,9 @@ from sqlalchemy import and_, case, func, literal, or_, select
 from sqlalchemy.engine import Engine
 
 from db.engine import reading
-from db.quality import DOUBTED
 from db.schema import item, job, result
 from db.verdicts import latest_verdicts
-from oddlot.words import Verdict
+from oddlot.words import DOUBTED_JOB_STATES, Verdict
 
 
 class Kind(StrEnum):
@@ -65,7 +64,7 @@ def draw_sample(
         else_=literal(str(Kind.UNFLAGGED)),
     )
     wanted = and_(
-        result.c.model_id.in_(model_ids), result.c.night >= first_night, job.c.state.not_in(DOUBTED),
+        result.c.model_id.in_(model_ids), result.c.night >= first_night, job.c.state.not_in(DOUBTED_JOB_STATES),
         # Of a pruned night, what is left is what was judged: it is looked at, and stands for itself alone.
         or_(job.c.pruned_at.is_(None), said.c.verdict.in_([Verdict.DEFECT, Verdict.GOOD])),
     )  # fmt: skip

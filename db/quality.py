@@ -11,10 +11,7 @@ from db.engine import reading
 from db.schema import IS_FLAGGED, audit, job, model, result
 from db.verdicts import latest_verdicts
 from oddlot.intervals import Interval, Stratum, count_in, share_of
-from oddlot.words import JobState, Verdict
-
-DOUBTED = (JobState.HELD, JobState.DISCARDED)
-"""Jobs whose results are not to be believed, and count nowhere."""
+from oddlot.words import DOUBTED_JOB_STATES, Verdict
 
 
 @dataclass(frozen=True)
@@ -92,7 +89,7 @@ def quality(
 ) -> QualityReport:  # fmt: skip
     """The quality over finished jobs of all versions of a model and of a line; `since` is included, `until` is not, and
     both are about when the job finished."""
-    wanted: list[ColumnElement[bool]] = [job.c.finished_at.is_not(None), job.c.state.not_in(DOUBTED)]
+    wanted: list[ColumnElement[bool]] = [job.c.finished_at.is_not(None), job.c.state.not_in(DOUBTED_JOB_STATES)]
     if model_name is not None:
         wanted.append(job.c.model_id.in_(select(model.c.id).where(model.c.name == model_name)))
     if line is not None:

@@ -9,11 +9,10 @@ from sqlalchemy import ColumnElement, Engine, Select, exists, func, or_, select
 
 from db.engine import reading
 from db.schema import IS_FLAGGED, batch, item, job, model, result, verdict
-from oddlot.words import ItemState, JobState, Verdict
+from oddlot.words import DOUBTED_JOB_STATES, ItemState, JobState, Verdict
 
 CHUNK = 1000
 """Rows that are held in memory at a time."""
-_NOT_BELIEVED = (JobState.HELD, JobState.DISCARDED)
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ def _query(wanted: ResultFilter) -> Select[Any]:
     if wanted.verdict is not None:
         query = query.where(latest_verdict == wanted.verdict)
     if wanted.believed_only:
-        query = query.where(job.c.state.not_in(_NOT_BELIEVED))
+        query = query.where(job.c.state.not_in(DOUBTED_JOB_STATES))
     if isinstance(wanted.after, tuple):
         score, item_id = wanted.after
         query = query.where(result.c.score <= score, or_(result.c.score < score, item.c.id > item_id))

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from db.engine import reading
 from db.review_places import ladder, place_of
 from db.schema import IS_FLAGGED, audit, item, job, model, result, verdict
-from oddlot.words import JobState, Verdict
+from oddlot.words import DOUBTED_JOB_STATES, Verdict
 
 ASKED_APART = 60
 """Up to so many jobs are asked one by one, each by its index, and merged; more are sorted together."""
@@ -78,7 +78,7 @@ class Seen:
 def newest_night(engine: Engine) -> dt.date | None:
     """The last night with a job whose results count; None where there is none."""
     with reading(engine) as connection:
-        believed = job.c.state.not_in([JobState.HELD, JobState.DISCARDED])
+        believed = job.c.state.not_in(DOUBTED_JOB_STATES)
         night: dt.date | None = connection.execute(select(func.max(job.c.night)).where(believed)).scalar()
         return night
 
@@ -151,7 +151,7 @@ def _jobs_in(connection: Connection, choice: Choice) -> list[int]:
     if choice.job_id is not None:
         query = query.where(job.c.id == choice.job_id)
     else:
-        query = query.where(job.c.state.not_in([JobState.HELD, JobState.DISCARDED]))
+        query = query.where(job.c.state.not_in(DOUBTED_JOB_STATES))
     if choice.model is not None:
         query = query.join(model, model.c.id == job.c.model_id).where(model.c.name == choice.model)
     if choice.line is not None:

@@ -6,9 +6,9 @@ same whenever and by whomever they are asked for, and say nothing about the pict
 
 import hashlib
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, select
 
-from db.schema import job, result
+from db.schema import IS_FLAGGED, job, result
 
 STEPS = 64
 """Scores that stand for all of a job's flagged items."""
@@ -41,7 +41,7 @@ _kept: dict[tuple[str, int, int], tuple[float, ...]] = {}
 
 
 def _read(connection: Connection, job_id: int) -> tuple[float, ...]:
-    of_job = (result.c.job_id == job_id, text("result.flagged"))  # so written, SQLite uses the index
+    of_job = (result.c.job_id == job_id, IS_FLAGGED)
     count = connection.execute(select(func.count()).where(*of_job)).scalar_one()
     if not count:
         return (0.5, 1.0)

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, Subquery, and_, func, insert, or_, select
 from db.engine import now, reading, writing
 from db.items import no_such_item
 from db.schema import item, job, model, result, verdict
-from oddlot.words import JobState, Verdict
+from oddlot.words import DOUBTED_JOB_STATES, Verdict
 
 
 @dataclass(frozen=True)
@@ -71,9 +71,7 @@ def confirmed(engine: Engine, model_name: str) -> list[JudgedPicture]:
     A good picture of a held or discarded job is left out: it may show good parts, but not as they should be shown.
     """
     said = latest_verdicts()
-    alarm = and_(
-        said.c.verdict == Verdict.GOOD, result.c.flagged, job.c.state.not_in([JobState.HELD, JobState.DISCARDED])
-    )
+    alarm = and_(said.c.verdict == Verdict.GOOD, result.c.flagged, job.c.state.not_in(DOUBTED_JOB_STATES))
     query = (
         select(
             item.c.id, item.c.path, item.c.size, item.c.mtime_ns, item.c.sha256, job.c.source, said.c.verdict

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Engine, Select, and_, case, exists, func, not_, select
 
 from db.engine import reading
-from db.quality import DOUBTED, number
+from db.quality import number
 from db.schema import item, job, result
 from db.verdicts import latest_verdicts
-from oddlot.words import ItemState, Verdict
+from oddlot.words import DOUBTED_JOB_STATES, ItemState, Verdict
 
 SHOWN_ITEMS = 10
 """Numbers of items that a sentence names."""
@@ -83,7 +83,7 @@ def replay(
     """
     then = result.c.flagged if instead_of is None else result.c.raw_score > instead_of
     now = result.c.raw_score > threshold
-    wanted: list[ColumnElement[bool]] = [result.c.model_id.in_(model_ids), job.c.state.not_in(DOUBTED)]
+    wanted: list[ColumnElement[bool]] = [result.c.model_id.in_(model_ids), job.c.state.not_in(DOUBTED_JOB_STATES)]
     wanted += [] if line is None else [result.c.line == line]
     wanted += [] if since is None else [result.c.scored_at >= since]
     wanted += [] if until is None else [result.c.scored_at < until]
@@ -123,7 +123,7 @@ def last_nights(engine: Engine, model_ids: Sequence[int], count: int) -> date | 
         select(job.c.night)
         .where(
             job.c.model_id.in_(model_ids),
-            job.c.state.not_in(DOUBTED),
+            job.c.state.not_in(DOUBTED_JOB_STATES),
             job.c.pruned_at.is_(None),
             exists().where(item.c.job_id == job.c.id, item.c.state == ItemState.SCORED),
         )

@@ -71,4 +71,6 @@ class DeliveryKind(StrEnum):
 
 TERMINAL_ITEM_STATES = (ItemState.SCORED, ItemState.UNREADABLE, ItemState.QUARANTINED, ItemState.CANCELLED)
 FINISHED_JOB_STATES = (JobState.DONE, JobState.HELD, JobState.DISCARDED, JobState.CANCELLED, JobState.FAILED)
+DOUBTED_JOB_STATES = (JobState.HELD, JobState.DISCARDED)
+"""Jobs whose results are not to be believed: nothing of them counts unless they are asked for by their number."""
 OPEN_BATCH_STATES = (BatchState.WAITING, BatchState.LEASED)

@@ -1,14 +1,12 @@
 """The store of thumbnails: `<job>/<item>.webp`, made when somebody first looks, then only read."""
 
-import contextlib
-import os
-import secrets
 from pathlib import Path
 
 import structlog
 
 from db.items import ItemDetail
 from oddlot.errors import BundleError, UnreadablePicture
+from oddlot.replacing import replace_file
 from oddlot.settings import Settings
 from pictures.preprocessing import Preprocessing
 from pictures.thumbnail import make_thumbnail
@@ -36,7 +34,7 @@ def thumbnail_of(settings: Settings, item: ItemDetail) -> bytes | None:
     except (UnreadablePicture, MemoryError):
         return None
     try:
-        put_file(path, data)
+        replace_file(path, data)
     except OSError as error:
         log.warning("thumbnail not kept", store=str(settings.thumb_store), error=error.strerror or str(error))
     return data
@@ -53,16 +51,3 @@ def window_of(item: ItemDetail) -> tuple[float, float]:
         return Preprocessing.from_dict(item.card.get("preprocessing")).window
     except BundleError:
         return (0.0, 1.0)
-
-
-def put_file(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all. Raises OSError."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise

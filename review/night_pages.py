@@ -11,7 +11,7 @@ from markupsafe import Markup
 from db.jobs import JobRow, deferred_files, get_job, list_jobs
 from db.review import Choice, progress
 from db.review_nights import held_jobs, jobs_since, last_night, score_histogram, without_result
-from oddlot.words import JobState
+from oddlot.words import DOUBTED_JOB_STATES, JobState
 from report import charts
 from review.rendering import page
 from review.wording import line_name, readable, share
@@ -36,8 +36,7 @@ class LineNight:
 
     def believed(self, name: str) -> int:
         """The total without jobs that are held or were discarded."""
-        doubted = (JobState.HELD, JobState.DISCARDED)
-        return sum(getattr(job, name) for job in self.jobs if job.state not in doubted)
+        return sum(getattr(job, name) for job in self.jobs if job.state not in DOUBTED_JOB_STATES)
 
     @property
     def with_troubles(self) -> JobRow:
@@ -122,7 +121,7 @@ def _trend(rows: list[JobRow]) -> Markup | None:
         points = []
         for night, jobs in sorted(by_line[line].items()):
             scored, flagged = sum(job.scored for job in jobs), sum(job.flagged for job in jobs)
-            held = any(job.state in (JobState.HELD, JobState.DISCARDED) for job in jobs)
+            held = any(job.state in DOUBTED_JOB_STATES for job in jobs)
             points.append(charts.TrendPoint(night.isoformat(), 100 * flagged / scored, "held" if held else None))
         lines.append(charts.TrendLine(line_name(line), points))
     nights = {night for line in by_line.values() for night in line}

@@ -10,9 +10,10 @@ from fastapi import APIRouter, Request, Response
 
 from db.items import ItemDetail, get_item
 from oddlot.errors import NotFoundError
+from oddlot.replacing import replace_file
 from oddlot.settings import Settings
 from pictures.thumbnail import EDGE, size_of
-from report.thumbnails import put_file, thumbnail_path
+from report.thumbnails import thumbnail_path
 from review.picture_process import PictureProcesses, PictureTrouble
 
 router = APIRouter()
@@ -96,7 +97,7 @@ def _thumbnail(request: Request, item: ItemDetail) -> bytes:
         return path.read_bytes()
     data = _ask(request, what="picture", edge=EDGE, **_file(settings, item))
     with contextlib.suppress(OSError):  # a store that cannot be written costs time alone
-        put_file(path, data)
+        replace_file(path, data)
     return data
 
 

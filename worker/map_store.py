@@ -1,11 +1,10 @@
 """The map store: one small file for each flagged or audited item, `<job>/<item>.png`, written before its result is."""
 
-import contextlib
-import os
-import secrets
 from pathlib import Path
 
 import structlog
+
+from oddlot.replacing import replace_file
 
 log = structlog.get_logger()
 
@@ -27,7 +26,7 @@ class MapWriter:
             return None
         uri = f"{self._job_id}/{item_id}.png"
         try:
-            _replace(self._store / uri, data)
+            replace_file(self._store / uri, data)
         except OSError as error:
             self._works = False
             log.warning(
@@ -41,16 +40,3 @@ class MapWriter:
 def read_map(store: Path, uri: str) -> bytes:
     """The bytes of a map. Raises OSError."""
     return (store / uri).read_bytes()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    # Not forced onto the disk: after a power cut a map may be missing, and is computed again where it is asked for.
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            partial.unlink()
-        raise
