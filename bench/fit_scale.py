@@ -3,7 +3,8 @@
     python -m bench.fit_scale [--pictures 1000,4000,16000] [--size 128] [--megabytes 512]
 
 Real fits, `oddlot fit` in a process of its own and a home of its own, of drawn pictures that are all different. The
-features of more than a few thousand do not fit into `--megabytes` (ODDLOT_FIT_MEGABYTES): they go to disk. *resident* is
+features of more than a few thousand do not fit into `--megabytes` (ODDLOT_FIT_MEGABYTES): they go to disk. *resident*
+is
 the peak of what the kernel counts for the process, *own* without the pages of mapped files, which it may take back at
 any time; *on disk* what was mapped at most. Linux only: it reads /proc.
 """

@@ -148,13 +148,19 @@ class _Scale:
 
     def epoch(self, steps: int, batch: int, seed: int, epoch: int) -> dict[str, float]:
         """So many updates; the mean losses, and those of what is held out as `val_...`."""
-        if self._model.config.memory:
-            batches = _hard_places(self._badness, self._shown, steps, batch, seed, epoch, self._chance)
-        else:
-            batches = _shuffled(self._shown, batch, seed, epoch)
-        losses = _mean_losses(self._step, batches)
+        losses = self.learn(self.batches(steps, batch, seed, epoch))
         judged = _mean_losses(self._judge, _in_order(self._held_out, batch))
         return losses | {f"val_{name}": value for name, value in judged.items()}
+
+    def batches(self, steps: int, batch: int, seed: int, epoch: int) -> Iterator[tf.Tensor]:
+        """What is learnt from in an epoch, made one by one as it is asked for."""
+        if self._model.config.memory:
+            return _hard_places(self._badness, self._shown, steps, batch, seed, epoch, self._chance)
+        return _shuffled(self._shown, batch, seed, epoch)
+
+    def learn(self, batches: Iterator[tf.Tensor]) -> dict[str, float]:
+        """An update for each batch; the mean losses."""
+        return _mean_losses(self._step, batches)
 
     def distances(self, view: FeatureView, batch: int) -> tuple[np.ndarray, np.ndarray]:
         """Of what is held out: the latents' distance and the residual, (n, side, side) each."""
