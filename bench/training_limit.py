@@ -3,10 +3,10 @@
     python -m bench.training_limit [--rounds 5]        (PyTorch where `make bench-peers` has made .venv-peers)
 
 The networks of the paper and of the article at 64 pixels with batches of 64 and 32, and the finest scale of the default
-`features` member at 256 pixels with batches of 8; float32, all cores. *Ours* are the steps of a whole epoch as a fit has
-it, their losses collected; the others step on one batch that stands in memory. Plain TensorFlow and PyTorch pass the
-generator once for both updates, as we do; the loop of the article (`bench.seed_loop`) twice. They take turns, and the
-medians are compared. *Waits* is the share of our time in which the next batch is made while no step runs. Before an
+`features` member at 256 pixels with batches of 8; float32, all cores. *Ours* are the steps of a whole epoch as a fit
+has it, their losses collected; the others step on one batch that stands in memory. Plain TensorFlow and PyTorch pass
+the generator once for both updates, as we do; the loop of the article (`bench.seed_loop`) twice. They take turns, and
+the medians are compared. *Waits* is the share of our time in which the next batch is made while no step runs. Before an
 epoch of `features` it is measured how badly each place is given back now, to draw the bad ones more often: that is a
 part of the method, a pass of all maps through the generator, and told by itself.
 """

@@ -63,8 +63,8 @@ class Room:
         if what not in self._told:
             self._told.add(what)
             self._say(
-                f"{what}: {_gigabytes(size)} do not fit into the {_gigabytes(self._most)} of memory that a fit takes "
-                f"(ODDLOT_FIT_MEGABYTES), so they stand on disk in {self._folder} until it is done"
+                f"{what} stand on disk in {self._folder} until the fit is done: they do not fit beside the others into "
+                f"the {_gigabytes(self._most)} of memory that a fit takes (ODDLOT_FIT_MEGABYTES)"
             )
         return np.ndarray(shape, dtype, buffer=self._map(what, size))
 
