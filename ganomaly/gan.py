@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from ganomaly import losses
+from ganomaly.adam import Adam
 from ganomaly.config import Config
 from ganomaly.networks import build_decoder, build_discriminator, build_encoder
 
@@ -34,16 +35,9 @@ class GANomaly(keras.Model):
         self.decoder = build_decoder(config, 4 * seed + 1, "decoder", scale)
         self.second_encoder = build_encoder(config, 4 * seed + 2, "second_encoder", scale)
         self.discriminator = build_discriminator(config, 4 * seed + 3, "discriminator", scale)
-        adam = {
-            "learning_rate": config.learning_rate,
-            "beta_1": config.beta_1,
-            "beta_2": 0.999,
-            "epsilon": 1e-8,
-        }
-        self.generator_optimizer = keras.optimizers.Adam(**adam)
-        self.discriminator_optimizer = keras.optimizers.Adam(**adam)
-        self.generator_optimizer.build(self.generator_variables)
-        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        rate, beta = config.learning_rate, config.beta_1
+        self.generator_optimizer = Adam(self.generator_variables, rate, beta)
+        self.discriminator_optimizer = Adam(self.discriminator.trainable_variables, rate, beta)
         # The discriminator as it began, to begin again with after a collapse.
         self._fresh_discriminator = [variable.numpy() for variable in self.discriminator.variables]
         self.built = True
@@ -86,10 +80,10 @@ class GANomaly(keras.Model):
             generator_loss = self.weighted(parts) + self._decay(self.encoder, self.decoder, self.second_encoder)
             discriminator_loss = losses.discriminator_loss(real_logits, fake_logits)
             penalised = discriminator_loss + self._decay(self.discriminator)
-        variables = self.generator_variables
-        self.generator_optimizer.apply(generator_tape.gradient(generator_loss, variables), variables)
-        variables = self.discriminator.trainable_variables
-        self.discriminator_optimizer.apply(discriminator_tape.gradient(penalised, variables), variables)
+        self.generator_optimizer.apply(generator_tape.gradient(generator_loss, self.generator_variables))
+        self.discriminator_optimizer.apply(
+            discriminator_tape.gradient(penalised, self.discriminator.trainable_variables)
+        )
         self._begin_again_where_collapsed(discriminator_loss)
         return {**parts, "generator": self.weighted(parts), "discriminator": discriminator_loss}
 

@@ -10,6 +10,7 @@ there maps (n, side, side, 112), standardised, and latents (n, side, side, laten
 """
 
 import keras
+import tensorflow as tf
 from keras import layers, ops
 
 from ganomaly.backbone import BACKBONE_CHANNELS, BACKBONE_STRIDE
@@ -64,11 +65,11 @@ def build_decoder(config: Config, seed: int, name: str, scale: int = 0) -> keras
     # The first transposed convolution spreads one place over side x side: a projection, too.
     x = Projection(side * side * filters, use_bias=False, **weights.conv())(latent)
     x = layers.Reshape((side, side, filters))(x)
-    x = layers.ReLU()(layers.BatchNormalization(**weights.norm())(x))
+    x = layers.ReLU()(Norm(**weights.norm())(x))
     for _ in range(halvings - 1):
         filters //= 2
         x = layers.Conv2DTranspose(filters, 4, 2, padding="same", use_bias=False, **weights.conv())(x)
-        x = layers.ReLU()(layers.BatchNormalization(**weights.norm())(x))
+        x = layers.ReLU()(Norm(**weights.norm())(x))
     x = layers.Conv2DTranspose(
         config.channels, 4, 2, padding="same", use_bias=False, activation="tanh", **weights.conv()
     )(x)
@@ -127,7 +128,7 @@ def _pyramid_features(x: keras.KerasTensor, config: Config, weights: "_Weights")
     for _ in range(halvings - 1):
         filters *= 2
         x = layers.Conv2D(filters, 4, 2, padding="same", use_bias=False, **weights.conv())(x)
-        x = layers.LeakyReLU(_LEAK)(layers.BatchNormalization(**weights.norm())(x))
+        x = layers.LeakyReLU(_LEAK)(Norm(**weights.norm())(x))
     return x
 
 
@@ -135,7 +136,7 @@ def _article_features(x: keras.KerasTensor, weights: "_Weights") -> keras.KerasT
     x = layers.LeakyReLU(_LEAK)(layers.Conv2D(32, 5, padding="same", **weights.decayed())(x))
     for filters in (64, 128, 128):
         x = layers.Conv2D(filters, 3, 2, padding="same", **weights.decayed())(x)
-        x = layers.LeakyReLU(_LEAK)(layers.BatchNormalization(momentum=_NORM["momentum"])(x))
+        x = layers.LeakyReLU(_LEAK)(Norm(momentum=_NORM["momentum"])(x))
     return x
 
 
@@ -160,6 +161,21 @@ class Projection(layers.Dense):
             return super().call(inputs)
         call = super().call
         return ops.concatenate([call(inputs[i : i + 1]) for i in range(count)], axis=0)
+
+
+class Norm(layers.BatchNormalization):
+    """Batch normalisation over maps that trains by TensorFlow's fused kernel: Keras's own goes over the maps many
+    times, forwards and back. Inference is Keras's."""
+
+    def call(self, inputs: keras.KerasTensor, training: bool | None = None, mask: None = None) -> keras.KerasTensor:
+        if not training or isinstance(inputs, keras.KerasTensor):
+            return super().call(inputs, training=training, mask=mask)
+        normal, mean, variance = tf.compat.v1.nn.fused_batch_norm(inputs, self.gamma, self.beta, epsilon=self.epsilon)
+        count = tf.cast(tf.size(inputs) / inputs.shape[-1], tf.float32)
+        biased = variance * ((count - 1) / count)  # as Keras keeps it; the kernel gives the unbiased one
+        for kept, now in ((self.moving_mean, mean), (self.moving_variance, biased)):
+            kept.assign(kept * self.momentum + now * (1 - self.momentum))
+        return normal
 
 
 class _Weights:

@@ -29,7 +29,7 @@ from pictures.drawing import draw_part
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / ".venv-peers" / "bin" / "python"
-SIZE, GOOD, EPOCHS, NAIVE = 64, 1024, 4, 300
+SIZE, GOOD, EPOCHS, NAIVE = 64, 1024, 3, 300
 BASES = 200
 
 
