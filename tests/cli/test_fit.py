@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 
 import pytest
 from PIL import Image
@@ -143,7 +144,7 @@ def test_groups_and_copies_stand_on_the_card_and_are_told(empty_oddlot, drawn, t
 
 
 def test_a_fit_that_does_not_fit_into_memory_gives_the_same_model_says_so_and_leaves_nothing(empty_oddlot, drawn):
-    """A megabyte is less than the decoded pictures and their features take. Killed once on the way."""
+    """A megabyte is less than the decoded pictures and their features take. One that is killed leaves nothing large."""
     options = (
         drawn / "train" / "good", "--architecture", "features", "--size", "128", "--epochs", "4",
         "--false-alarms", "0.1", "--force",
@@ -151,13 +152,14 @@ def test_a_fit_that_does_not_fit_into_memory_gives_the_same_model_says_so_and_le
     fits = empty_oddlot.home / "fits"
     empty_oddlot.run("fit", "within", *options)
     empty_oddlot.environ["ODDLOT_FIT_MEGABYTES"] = "1"
-    process = empty_oddlot.start("fit", "beyond", *options)
+    process = empty_oddlot.start("fit", "killed", *options)
     for line in process.stderr:
         if line.startswith("epoch 2/"):
             break
     process.kill()
     process.communicate()
     assert sorted(path.name for path in fits.rglob("*") if path.is_file()) == ["checkpoint-0.npz", "lock"]
+    shutil.rmtree(fits)
     process = empty_oddlot.start("fit", "beyond", *options)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 0, err

@@ -65,7 +65,7 @@ def test_a_memory_is_at_most_half_of_what_there_is_to_learn_from() -> None:
 def test_places_that_are_given_back_badly_are_shown_more_often() -> None:
     maps = np.zeros((10, 8, 8, 112), np.float32)
     maps[:, 0, 0] = 1  # one place of 64 in each map is given back badly
-    shown = training._hard_places(lambda seen: np.asarray(seen)[..., 0], maps, 3, 4, 0, 1)
+    shown = training._hard_places(lambda seen: np.asarray(seen)[..., 0], maps, 3, 4, 0, 1, np.empty(640))
     places = np.concatenate([np.asarray(batch).reshape(-1, 112) for batch in shown])
     assert len(places) == 3 * 4 * 64
     assert places[:, 0].mean() > 0.9

@@ -103,6 +103,7 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "settle_seconds": 0.0,
         "picture_seconds": 30.0,
         "child_megabytes": 1500,
+        "fit_megabytes": 700,
         "max_pixels": 1000,
         "max_file_bytes": 2000,
     }
