@@ -107,18 +107,18 @@ def test_paper_layers_stand_in_the_order_of_the_authors() -> None:
     def kinds(model) -> list[str]:
         return [type(layer).__name__ for layer in model.layers if type(layer).__name__ != "InputLayer"]
 
-    pyramid_of_32 = ["Conv2D", "LeakyReLU"] + 2 * ["Conv2D", "BatchNormalization", "LeakyReLU"]
+    pyramid_of_32 = ["Conv2D", "LeakyReLU"] + 2 * ["Conv2D", "Norm", "LeakyReLU"]
     config = paper(32, 1)
     encoder, decoder = build_encoder(config, 0, "e"), build_decoder(config, 0, "d")
     assert kinds(encoder) == [*pyramid_of_32, "Flatten", "Projection"]
     assert kinds(build_discriminator(config, 0, "x")) == [*pyramid_of_32, "Conv2D", "Flatten"]
-    up = 2 * ["Conv2DTranspose", "BatchNormalization", "ReLU"]
-    assert kinds(decoder) == ["Projection", "Reshape", "BatchNormalization", "ReLU", *up, "Conv2DTranspose"]
+    up = 2 * ["Conv2DTranspose", "Norm", "ReLU"]
+    assert kinds(decoder) == ["Projection", "Reshape", "Norm", "ReLU", *up, "Conv2DTranspose"]
     assert decoder.layers[-1].activation.__name__ == "tanh"
     assert {layer.negative_slope for layer in encoder.layers if type(layer).__name__ == "LeakyReLU"} == {0.2}
     for model in (encoder, decoder):
         assert all(not layer.use_bias for layer in model.layers if hasattr(layer, "use_bias"))
-        norms = [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"]
+        norms = [layer for layer in model.layers if type(layer).__name__ == "Norm"]
         assert {(norm.momentum, norm.epsilon) for norm in norms} == {(0.9, 1e-5)}
 
 
