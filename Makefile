@@ -68,7 +68,7 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 
 lock: $(READY) ## pin the dependencies anew, with hashes and without addresses (needs uv)
 	for what in run: develop:"--group test --group build"; do \
-	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  uv pip compile --extra openvino --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --no-annotate --quiet $${what#*:} pyproject.toml -o requirements/$${what%%:*}.txt; done
 
 clean: ## remove the virtual environment and what the tools left

@@ -14,7 +14,8 @@ from trainer.tiles import MOST_TO_JUDGE, MOST_TO_LEARN, choose_tiles, count_tile
 from trainer.training_set import TrainingSet
 
 if TYPE_CHECKING:
-    from ganomaly.detector import Detector, Scores
+    from ganomaly.detector import Detector
+    from ganomaly.scoring import Scores
     from ganomaly.training import EpochReport, Trained
 
 
@@ -43,8 +44,9 @@ def learn(
 ) -> Learnt:  # fmt: skip
     """Train on every split of the good pictures. `epochs` are those of each network, `minutes` those of all together;
     a state of each is kept in `scratch`. Raises TrainingError where a training goes wrong."""
-    from ganomaly.detector import Detector, Scores
-    from ganomaly.networks import seen_shape
+    from ganomaly.detector import Detector
+    from ganomaly.scoring import Scores
+    from ganomaly.shapes import seen_shape
     from ganomaly.training import remembering, train
 
     mask = look.preprocessing.mask
