@@ -4,13 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
 
 # Compiled modules are a good part of a fast start.
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser faults quick check bench lock clean
+.PHONY: help setup demo test browser faults quick check bench bench-peers lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +67,18 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.ones_sevens
 	$(BIN)/python -m bench.article
 	$(BIN)/python -m bench.paper_mnist
+	$(BIN)/python -m bench.training_limit
+	$(BIN)/python -m bench.fit_scale
+
+# PyTorch comes with libraries for graphics cards that a CPU does not need: 5.5 GB on the disk.
+$(PEERS_READY): requirements/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet -r requirements/peers.txt
+	@touch $(PEERS_READY)
+
+bench-peers: $(READY) $(PEERS_READY) ## beside anomalib, PyTorch and a naive worker, in an environment of their own
+	$(BIN)/python -m bench.training_limit
+	$(BIN)/python -m bench.peers
 
 lock: $(READY) ## pin the dependencies anew, with hashes and without addresses (needs uv)
 	for what in run: develop:"--group test --group build"; do \
@@ -72,4 +86,4 @@ lock: $(READY) ## pin the dependencies anew, with hashes and without addresses (
 	    --no-annotate --quiet $${what#*:} pyproject.toml -o requirements/$${what%%:*}.txt; done
 
 clean: ## remove the virtual environment and what the tools left
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -65,3 +65,8 @@ def test_a_child_gets_its_signal_when_the_parent_is_killed():
         assert time.monotonic() < deadline
     parent.stdin.close()
     parent.stdout.close()
+
+
+def test_the_memory_is_that_of_the_machine_or_less_where_a_container_has_less():
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < processes.memory_bytes() <= machine
