@@ -13,13 +13,10 @@ from openvino import opset13 as op
 from ganomaly import openvino_features, openvino_pixels
 from ganomaly.config import Config
 from ganomaly.openvino_layers import Arrays, Convolutions, Part, constant, reshaped, transposed, whole
-from ganomaly.precision import BFLOAT16, FLOAT32, INT8
+from ganomaly.precision import BFLOAT16, FLOAT32, INT8, RANGES
 from ganomaly.shapes import seen_shape
 from ganomaly.tiling import PLACES
 
-RANGES = "ranges"
-"""Name, among the arrays, of what enters the convolutions that all members share; with its prefix, those of a member:
-float32 (convolutions, 2), lowest and highest value."""
 _HINTS = {FLOAT32: "f32", BFLOAT16: "bf16", INT8: "f32"}
 
 

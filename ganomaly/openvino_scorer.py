@@ -10,7 +10,7 @@ import numpy as np
 
 from ganomaly.config import Config
 from ganomaly.openvino_graph import build_graph, made_ready
-from ganomaly.precision import FLOAT32, INT8, missing_for
+from ganomaly.precision import FLOAT32, INT8, RANGES, missing_for
 from ganomaly.scoring import Scorer
 from ganomaly.shapes import least_weights, seen_shape
 from ganomaly.tiling import PLACES, Watched
@@ -64,15 +64,21 @@ def infer(request: Any, pictures: np.ndarray, places: np.ndarray) -> list[np.nda
     return [np.array(found[number]) for number in range(len(found))]
 
 
-def in_precision(detector: Scorer, precision: str, pictures: np.ndarray, *, threads: int) -> OpenVinoScorer:
+def in_precision(
+    detector: Scorer, precision: str, pictures: np.ndarray, *, threads: int, like: Scorer | None = None
+) -> OpenVinoScorer:
     """A detector's network in that precision; `pictures` (n, height, width, channels), uint8 or float32 in 0..255, are
-    good ones, from which 8-bit arithmetic learns how large its values are.
+    good ones, from which 8-bit arithmetic learns how large its values are. What networks of one backbone share is taken
+    from `like`, where that is given: else the backbone would be another one for each of them.
 
     Raises BundleError where this processor does not have the precision.
     """
     weights = detector.weights()
     if precision == INT8:
-        weights |= _learnt_ranges(detector, pictures, threads)
+        if like is not None and detector.config.architecture == "features":
+            weights[RANGES] = like.weights()[RANGES]
+        else:
+            weights |= _learnt_ranges(detector, pictures, threads)
     return OpenVinoScorer(replace(detector.config, precision=precision), weights, threads=threads)
 
 
