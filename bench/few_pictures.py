@@ -69,7 +69,8 @@ def measure(folder: Path, pictures: int, folds: int, seed: int) -> np.ndarray:
     parts = split_or_fold(pictures, None, folds, seed)
     with tempfile.TemporaryDirectory() as scratch:
         began = time.monotonic()
-        learnt = learn(training, parts, look, Path(scratch), Silent(), seed=seed, epochs=None, minutes=None)
+        room = Room()
+        learnt = learn(training, parts, look, Path(scratch), Silent(), room, seed=seed, epochs=None, minutes=None)
         fitted = time.monotonic() - began
     calibration = Calibration.fit(learnt.scores.raw, method=SPLIT if folds == 1 else CROSS)
     began = time.monotonic()

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganomaly.backbone import BACKBONE_STRIDE
+from ganomaly.backbone_weights import BACKBONE_STRIDE
 from ganomaly.checkpoint import load_checkpoint, save_checkpoint
 from ganomaly.config import Config
 from ganomaly.detector import Detector
@@ -19,7 +19,8 @@ from ganomaly.gan import GANomaly
 from ganomaly.member import latent_distance
 from ganomaly.memory import begin
 from ganomaly.room import Picked, Room
-from ganomaly.scales import coarser, side_at
+from ganomaly.scales import coarser
+from ganomaly.shapes import side_at
 from ganomaly.view import WHAT, FeatureView, Seen, view_for
 from oddlot.errors import TrainingError
 

@@ -12,14 +12,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ganomaly.backbone import BACKBONE_BLOCK, BACKBONE_CHANNELS, build_backbone
+from ganomaly.backbone import build_backbone
+from ganomaly.backbone_weights import BACKBONE_BLOCK, BACKBONE_CHANNELS
 from ganomaly.config import Config
 from ganomaly.gan import to_network
 from ganomaly.room import Picked, Room
-from ganomaly.scales import coarser, evened, side_at, spread
+from ganomaly.scales import coarser, evened, spread
+from ganomaly.scoring import VIEWING_BATCH
+from ganomaly.shapes import side_at
 
-VIEWING_BATCH = 8
-"""Pictures in every call of the backbone: its first maps are large."""
 _MAPS_TOGETHER = 64
 WHAT = "features of the pictures"
 """What these arrays hold, for `ganomaly.room`."""
