@@ -1,6 +1,6 @@
 """Does a fit stay linear in time and bounded in memory when there are many good pictures?
 
-    python -m bench.fit_scale [--pictures 1000,4000,16000] [--size 128] [--megabytes 512]
+    python -m bench.fit_scale [--pictures 1000,4000,16000] [--size 128] [--megabytes 100]
 
 Real fits, `oddlot fit` in a process of its own and a home of its own, of drawn pictures that are all different. The
 features of more than a few thousand do not fit into `--megabytes` (ODDLOT_FIT_MEGABYTES): they go to disk. *resident*
@@ -109,7 +109,7 @@ def main() -> None:
     parser.add_argument("--pictures", default="1000,4000,16000", help="how many, one fit after the other")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--architecture", default="features")
-    parser.add_argument("--megabytes", type=int, default=512)
+    parser.add_argument("--megabytes", type=int, default=100)
     wish = parser.parse_args()
     print(f"{wish.architecture}, {wish.size} pixels, {wish.megabytes} MB for pictures and features", flush=True)
     heads = ("pictures", "read, s", "learnt, s", "all, s", "ms a picture", "resident, MB", "own, MB", "on disk, MB")

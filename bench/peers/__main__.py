@@ -42,7 +42,9 @@ class Variant:
     submit: tuple[str, ...] = ()
 
 
-VARIANTS = (Variant("float32"),)
+VARIANTS = (
+    Variant("float32"), Variant("bfloat16", ("--precision", "bfloat16")), Variant("int8", ("--precision", "int8")),
+)  # fmt: skip
 """The first is what training and memory are compared with; of all, the fastest is named, too."""
 
 
@@ -98,7 +100,8 @@ def ours(good: Path, night: Path, home: Path, variant: Variant) -> Figures:
     settings = {"ODDLOT_HOME": str(home), "ODDLOT_SETTLE_SECONDS": "0", "ODDLOT_HOLD": "false"}
     with Footprint() as footprint:
         environ = footprint.environ(**settings)
-        command = oddlot("fit", "part", good, "--architecture", "paper", "--size", SIZE, "--epochs", EPOCHS, "--force",
+        epochs = 1 if variant.fit else EPOCHS  # a precision is one of the scoring: all train alike
+        command = oddlot("fit", "part", good, "--architecture", "paper", "--size", SIZE, "--epochs", epochs, "--force",
                          *variant.fit)  # fmt: skip
         figures.trained = fitted(command, environ)
     with Footprint() as scoring:
@@ -136,7 +139,7 @@ def fitted(command: list[str], environ: dict[str, str]) -> float:
             moments.append(time.monotonic())
     if process.wait() != 0:
         sys.exit(f"the fit failed: {last}")
-    return learnt * (len(moments) - 1) / (moments[-1] - moments[0])
+    return learnt * (len(moments) - 1) / (moments[-1] - moments[0]) if len(moments) > 1 else 0.0
 
 
 def naive(night: Path, work: Path) -> Figures:
