@@ -8,7 +8,7 @@ from pathlib import Path
 
 from oddlot.processes import children
 
-EVERY = 0.2
+EVERY = 1.0
 """Seconds between two looks."""
 _MARK = "ODDLOT_BENCH_MARK"
 
