@@ -236,9 +236,7 @@ def main() -> None:
         show([*own, peer, tuned, simple])
         print("\nBeside anomalib with its defaults:")
         judge(peer, own, simple)
-        print(
-            "\nBeside anomalib with batches of 64 and 2 readers in training, batches of 32 and nothing drawn in prediction:"
-        )
+        print("\nBeside anomalib, tuned (batches of 64, 2 readers; predicted in batches of 32, nothing drawn):")
         judge(tuned, own, simple)
 
 

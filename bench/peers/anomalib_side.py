@@ -1,7 +1,7 @@
 """Anomalib's GANomaly, in the virtual environment of the peers: `python -m bench.peers` starts this file.
 
-Trains on a folder, predicts a folder, prints one line of JSON: pictures a second of both. With `--batched` it predicts in
-batches and draws no pictures, which is not how it comes.
+Trains on a folder, predicts a folder, prints one line of JSON: pictures a second of both. With `--batched` it predicts
+in batches and draws no pictures, which is not how it comes.
 """
 
 import argparse
