@@ -65,6 +65,9 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.ones_sevens
 	$(BIN)/python -m bench.article
 	$(BIN)/python -m bench.paper_mnist
+	$(BIN)/python -m bench.million --pictures 50000
+	$(BIN)/python -m bench.workers --batches 8
+	$(BIN)/python -m bench.hosts --batches 8
 
 lock: $(READY) ## pin the dependencies anew, with hashes and without addresses (needs uv)
 	for what in run: develop:"--group test --group build"; do \

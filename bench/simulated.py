@@ -5,7 +5,8 @@
 
 Reading a file, measuring how it looks and the detector are replaced; messages, claims, leases, the calibration, the
 writing of results and the judging of the night are those of the product. `BENCH_BURN` and `BENCH_SLEEP` are seconds
-that a picture takes of a core, or merely takes; what the parts took is written into the folder `BENCH_TIMES`.
+that a picture takes of a core, or merely takes; with `BENCH_REAL` nothing is simulated, and `BENCH_THREADS` are given to
+each process. What the parts took is written into the folder `BENCH_TIMES`.
 """
 
 import json
@@ -27,7 +28,7 @@ from oddlot.appearance import APPEARANCE, NEAREST, PLACES, STATISTICS, Reference
 from pictures.preprocessing import Preprocessing
 
 BURN, SLEEP = (float(os.environ.get(name, "0")) for name in ("BENCH_BURN", "BENCH_SLEEP"))
-TIMES = os.environ.get("BENCH_TIMES")
+REAL, TIMES, THREADS = (os.environ.get(name) for name in ("BENCH_REAL", "BENCH_TIMES", "BENCH_THREADS"))
 CALIBRATED = 1000
 
 
@@ -171,6 +172,19 @@ def simulate() -> None:
     inspection.Company = Company  # type: ignore[misc,assignment]
 
 
+def give_threads(count: int) -> None:
+    """So many to each process, whatever its share of the cores."""
+    from worker import scoring_process
+
+    real = scoring_process._load
+
+    def load(*args: Any) -> Any:
+        scoring_process.threads = count
+        return real(*args)
+
+    scoring_process._load = load
+
+
 def main() -> None:
     time_parts()
     if sys.argv[1] != "worker":
@@ -181,7 +195,10 @@ def main() -> None:
     import worker.tasks  # noqa: F401
     from worker.app import app
 
-    simulate()
+    if not REAL:
+        simulate()
+    elif THREADS:
+        give_threads(int(THREADS))
     timed(sys.modules["worker.inspection"], "inspect_batch", "batch", lambda *args: args[2])
     app.start(sys.argv[1:])
 
