@@ -5,8 +5,8 @@
 
 Reading a file, measuring how it looks and the detector are replaced; messages, claims, leases, the calibration, the
 writing of results and the judging of the night are those of the product. `BENCH_BURN` and `BENCH_SLEEP` are seconds
-that a picture takes of a core, or merely takes; with `BENCH_REAL` nothing is simulated, and `BENCH_THREADS` are given to
-each process. What the parts took is written into the folder `BENCH_TIMES`.
+that a picture takes of a core, or merely takes; with `BENCH_REAL` nothing is simulated, and each process is given
+`BENCH_THREADS`. What the parts took is written into the folder `BENCH_TIMES`.
 """
 
 import json
@@ -34,7 +34,8 @@ CALIBRATED = 1000
 
 @dataclass(frozen=True)
 class Times:
-    """One call of a part: when it began, by the clock of the machine, and its seconds on the clock and of a core."""
+    """One call of a part: when it began, by the clock of the machine, and its seconds on the clock and of a core; of a
+    batch those of all threads of its process."""
 
     what: str
     pid: int
@@ -125,14 +126,15 @@ def timed(module: Any, name: str, what: str, job: Callable[..., int | None] = la
     if TIMES is None:
         return
     real = getattr(module, name)
+    of_a_core = time.process_time if what == "batch" else time.thread_time
 
     @wraps(real)
     def call(*args: Any, **kwargs: Any) -> Any:
-        began, wall, cpu = time.time(), time.perf_counter(), time.thread_time()
+        began, wall, cpu = time.time(), time.perf_counter(), of_a_core()
         found = real(*args, **kwargs)
         ended = "closing" if what == "finish" and found is not None else what
         took = Times(
-            ended, os.getpid(), began, time.perf_counter() - wall, time.thread_time() - cpu, job(*args)
+            ended, os.getpid(), began, time.perf_counter() - wall, of_a_core() - cpu, job(*args)
         )  # fmt: skip
         _stream(os.getpid()).write(json.dumps(took.__dict__) + "\n")
         return found
