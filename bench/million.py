@@ -171,6 +171,9 @@ def show_costs(small: list[Run], large: Run, idle_submit: Run) -> None:
             line(f"{part}, {unit}", lambda one, part=part, i=i: one.parts.get(part, (0.0, 0.0))[i])
     for role in sorted(large.cpu):
         line(f"process: {role}, core", lambda one, role=role: one.cpu.get(role, 0.0))
+    for what, of in (("clock", lambda one: one.work_seconds), ("core", lambda one: sum(one.cpu.values()))):
+        each = ", ".join(f"{1e6 * of(one) / one.count:.0f}" for one in small)
+        print(f"{f'first claim to end, {what}, of each small job':<44} {each}")
     start_up, start_cpu = idle_submit.submit_seconds, idle_submit.submit_cpu
     line("submit less its start, core", lambda one: one.submit_cpu - start_cpu)
     line("ALL PROCESSES, core", lambda one: one.all_cpu - start_cpu)
