@@ -4,13 +4,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
 
 # Compiled modules are a good part of a fast start.
 unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser faults quick check bench lock clean
+.PHONY: help setup demo test browser faults quick check bench bench-peers lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,7 +36,7 @@ demo: $(READY) ## the whole main job on pictures that it draws, in a folder of i
 
 # Two at a time and no more: a test often starts workers of its own, each with a model in its memory.
 test: $(READY) check browser ## every test (those on real image sets need ODDLOT_DATA)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 # The pages are tested in a real browser. Fetched where we may, else said what to install.
 browser:
@@ -43,8 +45,8 @@ browser:
 	  || { echo "make: the pages are tested in Chromium; on Debian: sudo apt-get install chromium"; exit 1; }
 
 faults: $(READY) ## kills, freezes, cuts and hostile input, many times over (docs/reliability.md); takes long
-	$(BIN)/python -m pytest tests/faults -m "faults or not faults"
-	ODDLOT_FUZZ=long $(BIN)/python -m pytest tests/hostile tests/worker --timeout 1800
+	$(BIN)/python -m pytest tests/faults -m "faults or not faults" -o faulthandler_timeout=3600
+	ODDLOT_FUZZ=long $(BIN)/python -m pytest tests/hostile tests/worker --timeout 1800 -o faulthandler_timeout=2700
 
 quick: $(READY) ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow and not faults" --ignore tests/faults
@@ -68,11 +70,23 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.million --pictures 50000
 	$(BIN)/python -m bench.workers --batches 8
 	$(BIN)/python -m bench.hosts --batches 8
+	$(BIN)/python -m bench.training_limit
+	$(BIN)/python -m bench.fit_scale
+
+# PyTorch comes with libraries for graphics cards that a CPU does not need: 5.5 GB on the disk.
+$(PEERS_READY): requirements/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet -r requirements/peers.txt
+	@touch $(PEERS_READY)
+
+bench-peers: $(READY) $(PEERS_READY) ## beside anomalib, PyTorch and a naive worker, in an environment of their own
+	$(BIN)/python -m bench.training_limit
+	$(BIN)/python -m bench.peers
 
 lock: $(READY) ## pin the dependencies anew, with hashes and without addresses (needs uv)
 	for what in run: develop:"--group test --group build"; do \
-	  uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+	  uv pip compile --extra openvino --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 	    --no-annotate --quiet $${what#*:} pyproject.toml -o requirements/$${what%%:*}.txt; done
 
 clean: ## remove the virtual environment and what the tools left
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

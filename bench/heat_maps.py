@@ -29,8 +29,9 @@ def measure(architecture: str, size: int) -> None:
     from ganomaly.bundle import Bundle
     from ganomaly.calibration import Calibration
     from ganomaly.config import config_for
-    from ganomaly.detector import SCORING_BATCH, Detector
+    from ganomaly.detector import Detector
     from ganomaly.heat import heat
+    from ganomaly.scoring import SCORING_BATCH
     from pictures.heatmap import pack_heat
     from worker.map_store import MapWriter
 

@@ -32,7 +32,7 @@ def measure(kernels: str) -> None:
     os.environ |= KERNELS[kernels]
     import keras
 
-    from ganomaly import detector, networks
+    from ganomaly import detector, networks, scoring
     from ganomaly.config import config_for
     from ganomaly.gan import GANomaly
 
@@ -45,13 +45,13 @@ def measure(kernels: str) -> None:
 
     for architecture, size in NETWORKS:
         config = config_for(architecture, size, 1)
-        pictures = np.random.default_rng(0).integers(0, 256, (detector.SCORING_BATCH, size, size, 1), dtype=np.uint8)
+        pictures = np.random.default_rng(0).integers(0, 256, (scoring.SCORING_BATCH, size, size, 1), dtype=np.uint8)
         for way, call in (("each picture", by_picture), ("whole batch", by_batch)):
             networks.Projection.call = call
             model = GANomaly(config, seed=1)
-            detector.SCORING_BATCH = 1
+            scoring.SCORING_BATCH = 1
             alone = detector.Detector.from_models(model).score(pictures, maps=False).raw
-            detector.SCORING_BATCH = len(pictures)
+            scoring.SCORING_BATCH = len(pictures)
             scoring = detector.Detector.from_models(model)
             scores = np.array(
                 [np.roll(scoring.score(np.roll(pictures, n, axis=0), maps=False).raw, -n) for n in range(len(pictures))]

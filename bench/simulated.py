@@ -165,10 +165,6 @@ def simulate() -> None:
     """Put the stand-ins in place, in this process and in those that it forks."""
     from worker import inspection, scoring_process
 
-    # Without TensorFlow: a process would show its memory, and not what a large job needs.
-    without = types.ModuleType("ganomaly.detector")
-    without.SCORING_BATCH = 32  # type: ignore[attr-defined]
-    sys.modules["ganomaly.detector"] = without
     scoring_process.model = lambda *_: _model()
     inspection.read_picture = _read  # type: ignore[assignment]
     inspection.Company = Company  # type: ignore[misc,assignment]

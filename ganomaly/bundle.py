@@ -20,7 +20,7 @@ from ganomaly.manifest import MANIFEST, SHEET, SealedFiles, from_json, make_mani
 from oddlot.errors import BundleError
 
 if TYPE_CHECKING:
-    from ganomaly.detector import Detector
+    from ganomaly.scoring import Scorer
 
 GOLDEN_TOLERANCE = 1e-5
 """How far a golden picture's score may be from the stored one, as a share of it or of the threshold."""
@@ -40,7 +40,7 @@ class BundleHead:
 class Bundle:
     """A verified model, ready to score."""
 
-    detector: "Detector"
+    detector: "Scorer"
     calibration: Calibration
     preprocessing: dict[str, Any]
     card: dict[str, Any]
@@ -48,7 +48,7 @@ class Bundle:
 
 
 def write_bundle(
-    folder: Path, *, detector: "Detector", calibration: Calibration, preprocessing: dict[str, Any],
+    folder: Path, *, detector: "Scorer", calibration: Calibration, preprocessing: dict[str, Any],
     card: dict[str, Any], golden: np.ndarray, sheet: bytes,
 ) -> str:  # fmt: skip
     """Write a bundle as the new folder `folder`, whole or not at all; returns the SHA-256 of its manifest.
@@ -164,7 +164,7 @@ def _arrays(files: SealedFiles, name: str) -> dict[str, np.ndarray]:
         raise BundleError(f"{name} cannot be used: {error}") from error
 
 
-def _detector(parts: Parts) -> "Detector":
+def _detector(parts: Parts) -> "Scorer":
     from ganomaly.config import Config
     from ganomaly.detector import Detector
     from ganomaly.tiling import layout_of
@@ -179,7 +179,7 @@ def _detector(parts: Parts) -> "Detector":
         raise BundleError(f"weights.npz does not fit the network of network.json: {reason}") from error
 
 
-def _check_golden(detector: "Detector", calibration: Calibration, parts: Parts, tolerance: float) -> None:
+def _check_golden(detector: "Scorer", calibration: Calibration, parts: Parts, tolerance: float) -> None:
     stored = parts.golden_scores
     if not len(stored):
         return

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from ganomaly.precision import FLOAT32, PRECISIONS
 from oddlot.errors import BundleError, TrainingError
 
 SIZE_STEP = 16
@@ -40,6 +41,8 @@ class Config:
     see a tile, of `size` pixels a side.
 
     `folds` is how many such networks there are: 1, or one for each fold of the good pictures, learnt without it.
+
+    `precision` is the arithmetic in which they score, and in which the model was calibrated; they learn in float32.
     """
 
     architecture: str
@@ -61,6 +64,7 @@ class Config:
     rows: int = 1
     columns: int = 1
     folds: int = 1
+    precision: str = FLOAT32
 
     @property
     def scales(self) -> int:
@@ -68,11 +72,16 @@ class Config:
         return max(1, len(self.memory))
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self) | {"memory": list(self.memory)}
+        values = asdict(self) | {"memory": list(self.memory)}
+        if self.precision == FLOAT32:  # as it was before there was another
+            del values["precision"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Any) -> "Config":
         """Raises BundleError where a key is missing or unknown or a value cannot be."""
+        if isinstance(values, dict):
+            values = {"precision": FLOAT32} | values
         types = {field.name: list if field.name == "memory" else field.type for field in fields(cls)}
         if not isinstance(values, dict) or set(values) != set(types):
             raise BundleError("network.json does not have the keys of a network")
@@ -93,7 +102,7 @@ class Config:
             or any(not 1 <= places <= MOST_REMEMBERED for places in config.memory)
             or config.score_norm not in ("l1", "squares") or config.score not in SCORES
             or not 1 <= config.rows <= MOST_TILES or not 1 <= config.columns <= MOST_TILES
-            or not 1 <= config.folds <= MOST_FOLDS
+            or not 1 <= config.folds <= MOST_FOLDS or config.precision not in PRECISIONS
         ):  # fmt: skip
             raise BundleError("network.json describes a network that this program does not have")
         return config

@@ -26,6 +26,10 @@ PROJECTED = 16
 (Johnson, Lindenstrauss 1984)."""
 CANDIDATES = 200_000
 """Places among which the memory is chosen: a random part of more."""
+SHUFFLED = 10_000_000
+"""Of more places the random part is drawn without numbering all of them: 8 bytes each would be much."""
+PROJECTED_TOGETHER = 2**20
+"""Places of held-out pictures that are compared with the memory at a time."""
 
 
 class Memory(keras.layers.Layer):
@@ -52,7 +56,7 @@ def spread_out(places: np.ndarray, count: int, seed: int) -> np.ndarray:
     takes for defects.
     """
     rng = np.random.default_rng([seed, 4])
-    candidates = np.sort(rng.permutation(len(places))[:CANDIDATES])
+    candidates = _some(rng, len(places))
     projection = rng.normal(size=(places.shape[1], PROJECTED)).astype(np.float32)
     projected = places[candidates] @ projection
     squares = np.square(projected).sum(axis=1)
@@ -64,6 +68,13 @@ def spread_out(places: np.ndarray, count: int, seed: int) -> np.ndarray:
         nearest[last] = -np.inf  # not again, where rounding leaves it a distance from itself
         chosen.append(int(nearest.argmax()))
     return candidates[chosen]
+
+
+def _some(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Which places may become part of the memory, in order: all of `count`, or so many drawn by chance."""
+    if count <= SHUFFLED:
+        return np.sort(rng.permutation(count)[:CANDIDATES])
+    return np.sort(rng.choice(count, CANDIDATES, replace=False, shuffle=False))
 
 
 def principal_directions(places: np.ndarray, count: int) -> np.ndarray:
@@ -87,13 +98,15 @@ def begin(model: "GANomaly", maps: np.ndarray, held_out: np.ndarray, seed: int) 
     show; `held_out` maps of other good pictures say how far a good place usually is from what is remembered."""
     channels = maps.shape[-1]
     places = maps.reshape(-1, channels)
-    few = np.sort(np.random.default_rng([seed, 5]).permutation(len(places))[:CANDIDATES])
+    few = _some(np.random.default_rng([seed, 5]), len(places))
     directions = principal_directions(places[few], model.config.latent)
     for encoder in (model.encoder, model.second_encoder):
         encoder.set_weights([directions[np.newaxis, np.newaxis]])
     values = places[spread_out(places, model.config.memory[model.scale], seed)]
     keys = values @ directions
-    squares = nearest_squares(held_out.reshape(-1, channels) @ directions, keys)
+    others = held_out.reshape(-1, channels)
+    together = range(0, len(others), PROJECTED_TOGETHER)
+    squares = np.concatenate([nearest_squares(others[i : i + PROJECTED_TOGETHER] @ directions, keys) for i in together])
     # Where most places are one background, that is remembered to the bit, and the median says nothing of the part.
     usual = max(float(np.median(squares)), LEAST_USUAL * float(squares.mean()), 1e-6)
     model.decoder.set_weights([keys, values, np.log(SHARPNESS / usual).astype(np.float32)])

@@ -12,25 +12,14 @@ there maps (n, side, side, 112), standardised, and latents (n, side, side, laten
 import keras
 from keras import layers, ops
 
-from ganomaly.backbone import BACKBONE_CHANNELS, BACKBONE_STRIDE
 from ganomaly.config import Config
 from ganomaly.memory import Memory
-from ganomaly.scales import side_at
+from ganomaly.shapes import pyramid, seen_shape
 
 # Momentum 0.9 here is what other libraries call 0.1; epsilon as the authors have it. The article's code has Keras's
 # 0.99, with which the statistics of a short training belong to networks of long ago: its scores are useless then.
 _NORM = {"momentum": 0.9, "epsilon": 1e-5}
 _LEAK = 0.2
-
-
-def pyramid(size: int) -> tuple[int, int]:
-    """How often a side is halved, and what is left: 4 for powers of two, an odd number from 3 to 15 otherwise."""
-    halvings = 1
-    side = size // 2
-    while side > 4 and side % 2 == 0:
-        side //= 2
-        halvings += 1
-    return halvings, side
 
 
 def build_encoder(config: Config, seed: int, name: str, scale: int = 0) -> keras.Model:
@@ -90,27 +79,6 @@ def build_discriminator(config: Config, seed: int, name: str, scale: int = 0) ->
         logit = layers.Conv2D(1, pyramid(config.size)[1], use_bias=False, **weights.conv())(features)
         logit = layers.Flatten()(logit)
     return keras.Model(picture, [features, logit], name=name)
-
-
-def seen_shape(config: Config, scale: int = 0) -> tuple[int, int, int]:
-    """Height, width and channels of what the networks of that scale see of one picture."""
-    if config.architecture == "features":
-        side = side_at(config.size // BACKBONE_STRIDE, scale)
-        return side, side, BACKBONE_CHANNELS
-    return config.size, config.size, config.channels
-
-
-def least_weights(config: Config) -> int:
-    """Numbers in the layers of encoders and decoder that grow with the configuration: all of them have no fewer."""
-    if config.architecture == "features":
-        encoders = 2 * config.scales * BACKBONE_CHANNELS * config.latent
-        return encoders + sum(config.memory) * (config.latent + BACKBONE_CHANNELS)
-    if config.architecture == "article":
-        return config.latent * (config.size // 8) ** 2 * 128
-    halvings, side = pyramid(config.size)
-    filters = [config.width * 2**number for number in range(halvings)]
-    convolutions = sum(16 * few * 2 * few for few in filters[:-1])
-    return 3 * (convolutions + side**2 * filters[-1] * config.latent)
 
 
 def _map_features(x: keras.KerasTensor, config: Config, weights: "_Weights") -> keras.KerasTensor:

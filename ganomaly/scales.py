@@ -7,10 +7,7 @@ map is looked at in octaves, as in a Gaussian pyramid (Burt, Adelson: The Laplac
 
 import tensorflow as tf
 
-
-def side_at(side: int, scale: int) -> int:
-    """Windows a side at that scale of a map that has `side` places at scale 0."""
-    return -(-side // 2**scale)
+from ganomaly.shapes import side_at
 
 
 def coarser(maps: tf.Tensor, inside: tf.Tensor, scale: int) -> tuple[tf.Tensor, tf.Tensor]:

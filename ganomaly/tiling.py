@@ -15,7 +15,7 @@ import numpy as np
 from ganomaly.config import SIZE_STEP, Config
 
 if TYPE_CHECKING:
-    from ganomaly.detector import Scores
+    from ganomaly.scoring import Scores
 
 OVERLAP = 1 / 8
 """Share of a tile's side that it has in common with its neighbour, at least."""

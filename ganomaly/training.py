@@ -5,20 +5,23 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ganomaly.backbone import BACKBONE_STRIDE
+from ganomaly.backbone_weights import BACKBONE_STRIDE
 from ganomaly.checkpoint import load_checkpoint, save_checkpoint
 from ganomaly.config import Config
 from ganomaly.detector import Detector
 from ganomaly.gan import GANomaly
 from ganomaly.member import latent_distance
 from ganomaly.memory import begin
-from ganomaly.scales import coarser, side_at
-from ganomaly.view import FeatureView, Seen, view_for
+from ganomaly.room import Picked, Room
+from ganomaly.scales import coarser
+from ganomaly.shapes import side_at
+from ganomaly.view import WHAT, FeatureView, Seen, view_for
 from oddlot.errors import TrainingError
 
 EPOCHS_AT_LEAST, EPOCHS_AT_MOST = 15, 200
@@ -62,10 +65,11 @@ def remembering(config: Config, pictures: int, inside: np.ndarray | None) -> Con
 
 
 def train(
-    pictures: np.ndarray, validation: np.ndarray, config: Config, *, seed: int, epochs: int | None = None,
+    pictures: np.ndarray | Picked, validation: np.ndarray | Picked, config: Config, *,
+    seed: int, epochs: int | None = None,
     minutes: float | None = None, checkpoint: Path | None = None, fingerprint: str = "",
     on_epoch: Callable[[EpochReport], None] | None = None,
-    inside: np.ndarray | None = None, inside_validation: np.ndarray | None = None,
+    inside: np.ndarray | None = None, inside_validation: np.ndarray | None = None, room: Room | None = None,
 ) -> Trained:  # fmt: skip
     """Train on `pictures`, judge on `validation`: (n, size, size, channels), uint8 or float32 in 0..255.
 
@@ -76,16 +80,20 @@ def train(
 
     With `features` there is a generator for each scale; losses are means over these, and the best epoch is that of all
     together. Nothing is learnt from places of the maps that are not `inside` (n, side, side) bool, nor judged by those
-    of the validation part that are not `inside_validation`; None: all are.
+    of the validation part that are not `inside_validation`; None: all are. What is computed once for all epochs stands
+    in `room`, None: in memory.
     """
+    room = room or Room()
     keras.utils.set_random_seed(seed)
     config = remembering(config, len(pictures), inside)
     models = [GANomaly(config, seed, scale) for scale in range(config.scales)]
     view = view_for(config)
-    shown, held_out, seen = [pictures], [validation], list[Seen]()
+    shown: list[Any] = [pictures]
+    held_out: list[Any] = [validation]
+    seen: list[Seen] = []
     if isinstance(view, FeatureView):  # frozen: seen once, for all epochs
-        shown = [one.maps for one in view.fit_standard(pictures, inside)]
-        seen = view.see_all(validation, inside_validation)
+        shown = [one.maps for one in view.fit_standard(pictures, inside, room)]
+        seen = view.see_all(validation, inside_validation, room)
         held_out = [one.maps for one in seen]
         for model, maps, others in zip(models, shown, held_out, strict=True):
             begin(model, maps, others, seed)
@@ -97,7 +105,7 @@ def train(
     state = _State(models)
     if checkpoint is not None:
         load_checkpoint(checkpoint, fingerprint, state)
-    scales = [_Scale(*parts) for parts in zip(models, shown, held_out, strict=True)]
+    scales = [_Scale(*parts, room) for parts in zip(models, shown, held_out, strict=True)]
     deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes - state.seconds
     stopped = f"all {total} epochs done"
     while len(state.history) < total:
@@ -128,8 +136,11 @@ def train(
 class _Scale:
     """The generator of one scale, what it is shown, and what is held out."""
 
-    def __init__(self, model: GANomaly, shown: np.ndarray, held_out: np.ndarray) -> None:
+    def __init__(self, model: GANomaly, shown: Any, held_out: Any, room: Room) -> None:
         self._model, self._shown, self._held_out = model, shown, held_out
+        # The chance of each place to be drawn, which changes with every epoch.
+        places = math.prod(shown.shape[:3]) if model.config.memory else 0
+        self._chance = room.array(WHAT, (places,), np.float64)
         self._step = tf.function(model.train_step, reduce_retracing=True)
         self._judge = tf.function(model.test_step, reduce_retracing=True)
         self._badness = tf.function(
@@ -138,13 +149,19 @@ class _Scale:
 
     def epoch(self, steps: int, batch: int, seed: int, epoch: int) -> dict[str, float]:
         """So many updates; the mean losses, and those of what is held out as `val_...`."""
-        if self._model.config.memory:
-            batches = _hard_places(self._badness, self._shown, steps, batch, seed, epoch)
-        else:
-            batches = _shuffled(self._shown, batch, seed, epoch)
-        losses = _mean_losses(self._step, batches)
+        losses = self.learn(self.batches(steps, batch, seed, epoch))
         judged = _mean_losses(self._judge, _in_order(self._held_out, batch))
         return losses | {f"val_{name}": value for name, value in judged.items()}
+
+    def batches(self, steps: int, batch: int, seed: int, epoch: int) -> Iterator[tf.Tensor]:
+        """What is learnt from in an epoch, made one by one as it is asked for."""
+        if self._model.config.memory:
+            return _hard_places(self._badness, self._shown, steps, batch, seed, epoch, self._chance)
+        return _shuffled(self._shown, batch, seed, epoch)
+
+    def learn(self, batches: Iterator[tf.Tensor]) -> dict[str, float]:
+        """An update for each batch; the mean losses."""
+        return _mean_losses(self._step, batches)
 
     def distances(self, view: FeatureView, batch: int) -> tuple[np.ndarray, np.ndarray]:
         """Of what is held out: the latents' distance and the residual, (n, side, side) each."""
@@ -161,13 +178,22 @@ def _judgement(losses: dict[str, float], config: Config) -> float:
 
 
 def _hard_places(
-    badness: Callable[[tf.Tensor], tf.Tensor], maps: np.ndarray, steps: int, batch: int, seed: int, epoch: int
-) -> Iterator[tf.Tensor]:
+    badness: Callable[[tf.Tensor], tf.Tensor], maps: np.ndarray, steps: int, batch: int, seed: int, epoch: int,
+    chance: np.ndarray,
+) -> Iterator[tf.Tensor]:  # fmt: skip
     """Places of the maps (n, side, side, channels), drawn with a chance that grows with how badly each is given back
     now, and put together as `steps` batches of maps. The score of a picture is its worst place: what matters is that no
-    good place is bad (after Shrivastava et al.: Online Hard Example Mining, CVPR 2016)."""
-    bad = np.concatenate([np.ravel(badness(part)) for part in _in_order(maps, batch)]).astype(np.float64)
-    chance = np.cumsum((bad / max(bad.max(), 1e-12)) ** HARDNESS + 1e-6)
+    good place is bad (after Shrivastava et al.: Online Hard Example Mining, CVPR 2016). Writes over `chance` float64,
+    one number for each place."""
+    filled = 0
+    for part in _in_order(maps, batch):
+        bad = np.ravel(badness(part))
+        chance[filled : filled + len(bad)] = bad
+        filled += len(bad)
+    # In place: of 100,000 pictures each such array is 200 MB.
+    np.divide(chance, max(chance.max(), 1e-12), out=chance)
+    np.power(chance, HARDNESS, out=chance)
+    np.cumsum(np.add(chance, 1e-6, out=chance), out=chance)
     places, shape = maps.reshape(-1, maps.shape[-1]), (batch, *maps.shape[1:])
     rng = np.random.default_rng([seed, 2, epoch])
     for _ in range(steps):
@@ -175,7 +201,7 @@ def _hard_places(
         yield tf.convert_to_tensor(places[np.minimum(drawn, len(places) - 1)].reshape(shape))
 
 
-def _shuffled(pictures: np.ndarray, batch: int, seed: int, epoch: int) -> Iterator[tf.Tensor]:
+def _shuffled(pictures: np.ndarray | Picked, batch: int, seed: int, epoch: int) -> Iterator[tf.Tensor]:
     """All pictures in an order that follows from seed and epoch; the last batch is filled up from the first."""
     order = np.random.default_rng([seed, 2, epoch]).permutation(len(pictures))
     order = np.resize(order, math.ceil(len(order) / batch) * batch)
@@ -183,7 +209,7 @@ def _shuffled(pictures: np.ndarray, batch: int, seed: int, epoch: int) -> Iterat
         yield tf.convert_to_tensor(pictures[np.sort(order[start : start + batch])])
 
 
-def _in_order(pictures: np.ndarray, batch: int) -> Iterator[tf.Tensor]:
+def _in_order(pictures: np.ndarray | Picked, batch: int) -> Iterator[tf.Tensor]:
     for start in range(0, len(pictures), batch):
         yield tf.convert_to_tensor(pictures[start : start + batch])
 

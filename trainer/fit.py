@@ -17,6 +17,7 @@ from db import models
 from db.models import ModelRow
 from oddlot.appearance import APPEARANCE
 from oddlot.errors import TrainingError
+from oddlot.processes import memory_bytes
 from oddlot.settings import Settings
 from oddlot.words import ModelState
 from pictures.listing import FoundFile
@@ -37,10 +38,14 @@ from trainer.training_set import TrainingSet, check_usable, find_good_pictures, 
 from trainer.trivial import Trivial
 
 if TYPE_CHECKING:
+    from ganomaly.room import Room
     from ganomaly.training import EpochReport
 
 GOLDEN_PICTURES = 4
 """Held-out good pictures that travel with the bundle and are scored again whenever it is loaded."""
+
+SHARE_OF_MEMORY = 4
+"""Without ODDLOT_FIT_MEGABYTES the pictures and features of a fit take up to one such part of the machine's memory."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -151,22 +156,25 @@ def fit(
     _parts(len(files), options, names)  # refuse a rate or groups before the pictures are read
     if options.defects_dir is not None:
         quality.check_folder(Path(options.defects_dir))  # and not after an hour of training
-    with scratch_folder(settings, options) as scratch:
+    from ganomaly.room import Room
+
+    most = settings.fit_megabytes * 10**6 or memory_bytes() // SHARE_OF_MEMORY
+    with scratch_folder(settings, options) as scratch, Room(scratch, most, progress.say) as room:
         progress.say(f"reading {len(own)} pictures from {folder}")
         if judged is not None:
             progress.say(f"and {len(judged.files)} false alarms that were called good")
         look = choose_look(own, options, settings, progress.say)
         good = read_pictures(
-            files, folder, look.preprocessing, settings, scratch / "pictures.npy",
+            files, folder, look.preprocessing, settings, room,
             threads=threads, on_read=progress.reading, judged=judged,
         )  # fmt: skip
         check_usable(good, folder)
-        return _fit_on(engine, settings, options, look, good, judged, scratch, threads, progress)
+        return _fit_on(engine, settings, options, look, good, judged, scratch, room, threads, progress)
 
 
 def _fit_on(
     engine: Engine, settings: Settings, options: FitOptions, look: Look, good: TrainingSet,
-    judged: Judged | None, scratch: Path, threads: int, progress: Progress,
+    judged: Judged | None, scratch: Path, room: "Room", threads: int, progress: Progress,
 ) -> FitReport:  # fmt: skip
     """Everything after the pictures are read: train, calibrate, write the bundle, register the model."""
     from ganomaly.threads import set_threads
@@ -187,8 +195,9 @@ def _fit_on(
         + (f"; so {len(parts)} times, until each of the {len(good.hashes)} has calibrated" if len(parts) > 1 else "")
     )
     learnt = learn(
-        good, parts, look, scratch, progress, seed=options.seed, epochs=options.epochs, minutes=options.minutes
-    )
+        good, parts, look, scratch, progress, room,
+        seed=options.seed, epochs=options.epochs, minutes=options.minutes,
+    )  # fmt: skip
     detector, scores = learnt.detector, learnt.scores
     calibration = Calibration.fit(scores.raw, options.false_alarms, method=SPLIT if len(parts) == 1 else CROSS)
     card = _card(options, look, good, parts, learnt, calibration.certificate())

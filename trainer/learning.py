@@ -14,7 +14,9 @@ from trainer.tiles import MOST_TO_JUDGE, MOST_TO_LEARN, choose_tiles, count_tile
 from trainer.training_set import TrainingSet
 
 if TYPE_CHECKING:
-    from ganomaly.detector import Detector, Scores
+    from ganomaly.detector import Detector
+    from ganomaly.room import Room
+    from ganomaly.scoring import Scores
     from ganomaly.training import EpochReport, Trained
 
 
@@ -38,13 +40,15 @@ class Learnt:
 
 
 def learn(
-    good: TrainingSet, parts: list[Split], look: Look, scratch: Path, progress: Progress, *, seed: int,
+    good: TrainingSet, parts: list[Split], look: Look, scratch: Path, progress: Progress, room: "Room", *, seed: int,
     epochs: int | None, minutes: float | None,
 ) -> Learnt:  # fmt: skip
     """Train on every split of the good pictures. `epochs` are those of each network, `minutes` those of all together;
-    a state of each is kept in `scratch`. Raises TrainingError where a training goes wrong."""
-    from ganomaly.detector import Detector, Scores
-    from ganomaly.networks import seen_shape
+    a state of each is kept in `scratch`, and what is computed once in `room`. Raises TrainingError where a training
+    goes wrong."""
+    from ganomaly.detector import Detector
+    from ganomaly.scoring import Scores
+    from ganomaly.shapes import seen_shape
     from ganomaly.training import remembering, train
 
     mask = look.preprocessing.mask
@@ -68,9 +72,7 @@ def learn(
     trainings: list[dict[str, Any]] = []
     for fold, part in enumerate(parts):
         learnt, judged = (
-            choose_tiles(
-                good.pixels, chosen, look.layout, mask, most=most, seed=seed, store=scratch / f"tiles-{most}.npy"
-            )
+            choose_tiles(good.pixels, chosen, look.layout, mask, most=most, seed=seed, room=room)
             for chosen, most in ((part.train, MOST_TO_LEARN), (part.validation, MOST_TO_JUDGE))
         )
         trained = train(
@@ -81,6 +83,7 @@ def learn(
             f"{part.fingerprint} {json.dumps(look.preprocessing.to_dict(), sort_keys=True)}",
             on_epoch=_InAll(progress, fold, len(parts)).epoch,
             inside=inside(part.train, MOST_TO_LEARN), inside_validation=inside(part.validation, MOST_TO_JUDGE),
+            room=room,
         )  # fmt: skip
         if mask is not None:
             trained.detector.look_at(mask)

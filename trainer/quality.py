@@ -13,7 +13,7 @@ from pictures.reading import read_picture
 
 if TYPE_CHECKING:
     from ganomaly.calibration import Calibration
-    from ganomaly.detector import Detector, Scores
+    from ganomaly.scoring import Scorer, Scores
 
 CHUNK = 256
 """Pictures that are scored at a time, at most."""
@@ -27,7 +27,7 @@ def check_folder(folder: Path) -> None:
 
 def recall_on_defects(
     folder: Path,
-    detector: "Detector",
+    detector: "Scorer",
     calibration: "Calibration",
     preprocessing: Preprocessing,
     settings: Settings,
@@ -87,9 +87,9 @@ def best_f1(good: np.ndarray, odd: np.ndarray) -> dict[str, float]:
     }
 
 
-def scores_of(detector: "Detector", pixels: np.ndarray, pictures: np.ndarray, preprocessing: Preprocessing) -> "Scores":
+def scores_of(detector: "Scorer", pixels: np.ndarray, pictures: np.ndarray, preprocessing: Preprocessing) -> "Scores":
     """Scores of the pictures with these numbers of the mapped array `pixels`, some of them in memory at a time."""
-    from ganomaly.detector import Scores
+    from ganomaly.scoring import Scores
 
     step = preprocessing.at_once(CHUNK)
     parts = [pictures[i : i + step] for i in range(0, len(pictures), step)]

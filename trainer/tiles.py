@@ -1,15 +1,13 @@
 """Tiles to learn from: of many large pictures a part is enough, and all of them would not fit into memory."""
 
-from pathlib import Path
-
 import numpy as np
-from numpy.lib.format import open_memmap
 
+from ganomaly.room import Picked, Room
 from ganomaly.tiling import Layout, Watched
 
 MOST_TO_LEARN, MOST_TO_JUDGE = 4000, 1000
-"""Tiles that are learnt from, and that validate. With `features` the maps of all of them stand in memory: 153 KB each
-at 256 pixels, all scales together."""
+"""Tiles that are learnt from, and that validate. With `features` their maps are kept: 153 KB each at 256 pixels, all
+scales together."""
 
 
 def count_tiles(pictures: int, layout: Layout, mask: np.ndarray | None, most: int) -> int:
@@ -19,26 +17,25 @@ def count_tiles(pictures: int, layout: Layout, mask: np.ndarray | None, most: in
 
 def choose_tiles(
     pixels: np.ndarray, pictures: np.ndarray, layout: Layout, mask: np.ndarray | None, *, most: int, seed: int,
-    store: Path,
-) -> np.ndarray:  # fmt: skip
+    room: Room,
+) -> np.ndarray | Picked:  # fmt: skip
     """Tiles (n, size, size, channels) of the pictures with these numbers: all, or `most` of them, which follow from
-    the seed; in the array file `store`, mapped.
+    the seed; in `room`.
 
     `pixels` is (all pictures, height, width, channels); tiles without a pixel inside of `mask` (height, width) bool
-    are left out. A layout of one tile gives the pictures themselves, in memory.
+    are left out. A layout of one tile gives the pictures themselves.
     """
     if layout.whole:
-        return pixels[pictures]
+        return Picked(pixels, pictures)
     kept = Watched(layout, layout.size, mask).kept
     corners = layout.corners()
     count = len(pictures) * len(kept)
     chosen = _chosen(count, most, seed)
     size = layout.size
-    tiles = open_memmap(store, mode="w+", dtype=pixels.dtype, shape=(len(chosen), size, size, pixels.shape[3]))
+    tiles = room.array("tiles of the pictures", (len(chosen), size, size, pixels.shape[3]), pixels.dtype)
     for place, number in enumerate(chosen):
         top, left = corners[kept[number % len(kept)]]
         tiles[place] = pixels[pictures[number // len(kept)], top : top + size, left : left + size]
-    tiles.flush()
     return tiles
 
 

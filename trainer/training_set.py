@@ -1,6 +1,7 @@
-"""The good pictures of a fit: found, read once, and kept decoded on disk.
+"""The good pictures of a fit: found, read once, and kept decoded.
 
-Decoded pictures stand in one array file that is mapped, not loaded, so that memory does not grow with the set.
+Decoded pictures stand in one array, in memory or mapped from disk (`ganomaly.room`), so that memory does not grow with
+the set.
 """
 
 import hashlib
@@ -10,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.format import open_memmap
 
+from ganomaly.room import Room
 from oddlot.appearance import NEIGHBOURS
 from oddlot.errors import TrainingError, UnreadablePicture
 from oddlot.settings import Settings
@@ -30,7 +31,7 @@ MOST_APPEARANCES = 10_000
 class TrainingSet:
     """Decoded good pictures.
 
-    `pixels` is (n, height, width, channels), uint8 or float32 in 0..255, mapped from disk; `fingerprint` is a SHA-256
+    `pixels` is (n, height, width, channels), uint8 or float32 in 0..255; `fingerprint` is a SHA-256
     over the hashes of the files, independent of their names; `refused` holds path and reason of what was not read;
     `files` are those of the n pictures as they were listed, `appearances` how they look, or of many pictures
     some thousands, in runs of neighbours; `defects` are the paths among the refused ones of which a verdict says that
@@ -60,10 +61,10 @@ def find_good_pictures(folder: Path, settings: Settings) -> list[FoundFile]:
 
 
 def read_pictures(
-    files: list[FoundFile], root: Path, preprocessing: Preprocessing, settings: Settings, store: Path,
+    files: list[FoundFile], root: Path, preprocessing: Preprocessing, settings: Settings, room: Room,
     *, threads: int, on_read: Callable[[int, int], None] | None = None, judged: Judged | None = None,
 ) -> TrainingSet:  # fmt: skip
-    """Decode all files into the array file `store`; `on_read` is told (done, of).
+    """Decode all files into an array in `room`; `on_read` is told (done, of).
 
     A file that cannot be read is left out and named in `refused`; so is one that must not be learnt from, as verdicts
     say (`judged`).
@@ -85,7 +86,7 @@ def read_pictures(
 
     shape = (len(files), *preprocessing.shape)
     dtype = np.uint8 if preprocessing.depth == 8 else np.float32
-    pixels = open_memmap(store, mode="w+", dtype=dtype, shape=shape)
+    pixels = room.array("decoded pictures", shape, dtype)
     hashes: list[str] = []
     usable: list[FoundFile] = []
     appearances: list[Appearance] = []
@@ -106,7 +107,6 @@ def read_pictures(
                     appearances.append(picture.appearance)
             if on_read is not None:
                 on_read(done, len(files))
-    pixels.flush()
     digest = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
     return TrainingSet(pixels[: len(hashes)], hashes, refused, digest, usable, defects, appearances)
 

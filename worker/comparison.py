@@ -118,7 +118,7 @@ def _flags(
     on_scored: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[int, bool]]:  # fmt: skip
     """Which of the pictures the model flags, by their numbers; without those that are gone, changed or unreadable."""
-    from ganomaly.detector import SCORING_BATCH
+    from ganomaly.scoring import SCORING_BATCH
 
     def read(one: SampledItem) -> Picture | None:
         try:

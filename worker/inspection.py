@@ -32,7 +32,7 @@ from worker.map_store import MapWriter
 
 if TYPE_CHECKING:
     from ganomaly.bundle import Bundle
-    from ganomaly.detector import Scores
+    from ganomaly.scoring import Scores
 
 log = structlog.get_logger()
 
@@ -163,7 +163,7 @@ def _inspect_items(
     Reading runs ahead of scoring in threads, which note in `reading` what they are at; scoring happens in the
     detector's own fixed batch shape.
     """
-    from ganomaly.detector import SCORING_BATCH
+    from ganomaly.scoring import SCORING_BATCH
 
     together = model.preprocessing.at_once(SCORING_BATCH)
 

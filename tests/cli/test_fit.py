@@ -140,3 +140,29 @@ def test_groups_and_copies_stand_on_the_card_and_are_told(empty_oddlot, drawn, t
     assert card["near_duplicates"] == {"pictures": 2, "example": ["part_3-0.png", "part_3-again.jpg"]}
     assert card["pictures"]["groups"] == 20
     assert card["options"]["group"] == "part_([0-9]+)"
+
+
+def test_a_fit_that_does_not_fit_into_memory_gives_the_same_model_says_so_and_leaves_nothing(empty_oddlot, drawn):
+    """A megabyte is less than the decoded pictures and their features take. Killed once on the way."""
+    options = (
+        drawn / "train" / "good", "--architecture", "features", "--size", "128", "--epochs", "4",
+        "--false-alarms", "0.1", "--force",
+    )  # fmt: skip
+    fits = empty_oddlot.home / "fits"
+    empty_oddlot.run("fit", "within", *options)
+    empty_oddlot.environ["ODDLOT_FIT_MEGABYTES"] = "1"
+    process = empty_oddlot.start("fit", "beyond", *options)
+    for line in process.stderr:
+        if line.startswith("epoch 2/"):
+            break
+    process.kill()
+    process.communicate()
+    assert sorted(path.name for path in fits.rglob("*") if path.is_file()) == ["checkpoint-0.npz", "lock"]
+    process = empty_oddlot.start("fit", "beyond", *options)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert re.search(r"^features of the pictures stand on disk in .*ODDLOT_FIT_MEGABYTES", err, re.MULTILINE)
+    assert not list(fits.iterdir())
+    within, beyond = (next((empty_oddlot.home / "models" / name).iterdir()) for name in ("within", "beyond"))
+    for file in ("weights.npz", "calibration.json"):
+        assert (within / file).read_bytes() == (beyond / file).read_bytes(), file

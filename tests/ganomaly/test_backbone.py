@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ganomaly import backbone
-from ganomaly.backbone import BACKBONE_BLOCK, BACKBONE_CHANNELS, BACKBONE_STRIDE, build_backbone
+from ganomaly import backbone_weights
+from ganomaly.backbone import build_backbone
+from ganomaly.backbone_weights import BACKBONE_BLOCK, BACKBONE_CHANNELS, BACKBONE_STRIDE
 from oddlot.errors import BundleError
 
 PUBLISHED = Path(__file__).with_name("efficientnet_lite0_outputs.npz")
@@ -16,11 +17,11 @@ PUBLISHED = Path(__file__).with_name("efficientnet_lite0_outputs.npz")
 @pytest.fixture
 def weights_at(monkeypatch):
     def put(path: Path) -> None:
-        monkeypatch.setattr(backbone, "WEIGHTS", path)
-        backbone._weights.cache_clear()
+        monkeypatch.setattr(backbone_weights, "WEIGHTS", path)
+        backbone_weights.backbone_weights.cache_clear()
 
     yield put
-    backbone._weights.cache_clear()
+    backbone_weights.backbone_weights.cache_clear()
 
 
 def test_it_gives_the_features_of_the_published_network() -> None:
@@ -42,7 +43,7 @@ def test_nothing_of_it_is_trained() -> None:
 
 
 def test_damaged_or_missing_weights_are_refused_with_what_to_do(weights_at, tmp_path) -> None:
-    data = bytearray(backbone.WEIGHTS.read_bytes())
+    data = bytearray(backbone_weights.WEIGHTS.read_bytes())
     data[len(data) // 2] ^= 1
     (tmp_path / "damaged.npz").write_bytes(data)
     for name, reason in (("damaged.npz", "is damaged"), ("missing.npz", "No such file")):

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ganomaly.config import article, config_for, paper
-from ganomaly.detector import SCORING_BATCH, Detector
+from ganomaly.detector import Detector
 from ganomaly.gan import GANomaly
+from ganomaly.scoring import SCORING_BATCH
 
 MOST = 70
 KINDS = [(name, size, channels) for name in ("paper", "article") for size in (32, 48, 64) for channels in (1, 3)]

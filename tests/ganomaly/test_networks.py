@@ -8,7 +8,8 @@ import pytest
 
 from ganomaly import losses
 from ganomaly.config import article, config_for, paper
-from ganomaly.networks import build_decoder, build_discriminator, build_encoder, least_weights, pyramid
+from ganomaly.networks import build_decoder, build_discriminator, build_encoder
+from ganomaly.shapes import least_weights, pyramid
 from oddlot.errors import TrainingError
 
 SIZES = [32, 48, 64, 80, 112, 256]

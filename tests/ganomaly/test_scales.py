@@ -8,7 +8,8 @@ from sklearn.metrics import roc_auc_score
 
 from ganomaly.config import config_for
 from ganomaly.detector import Detector
-from ganomaly.scales import coarser, evened, side_at, spread
+from ganomaly.scales import coarser, evened, spread
+from ganomaly.shapes import side_at
 from ganomaly.training import train
 
 

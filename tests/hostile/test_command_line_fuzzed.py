@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from cli.main import app, main
 
-ENDLESS = ("worker", "up", "demo")
-"""Commands that start processes even where nothing is given: these get arguments that they do not have."""
+ENDLESS = ("worker", "up", "demo", "review")
+"""Commands that go on for ever, or start processes, even where nothing is given: these get arguments that they do not
+have."""
 
 
 def _commands(command, path=()):

@@ -89,3 +89,8 @@ def test_a_container_may_have_less_time_than_it_has_cores(groups, cores, tmp_pat
             (mounted / group / "cpu.max").write_text(f"{limit}\n")
     assert processes._share_of_time(mounted, membership) == cores
     assert processes._share_of_time(mounted, tmp_path / "none") == math.inf
+
+
+def test_the_memory_is_that_of_the_machine_or_less_where_a_container_has_less():
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert 0 < processes.memory_bytes() <= machine

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ganomaly.room import Room
 from oddlot.settings import load_settings
 from pictures.drawing import draw_part
 from pictures.preprocessing import Preprocessing
@@ -128,7 +129,7 @@ def test_on_real_pictures_copies_are_found_and_nothing_else(name, tmp_path):
         Image.open(path).convert("L").save(copy, quality=(50, 75, 90)[k % 3])
         expected.append({path.name, copy.name})
     files = find_good_pictures(folder, settings)
-    good = read_pictures(files, folder, Preprocessing(256, 1), settings, tmp_path / "store.npy", threads=2)
+    good = read_pictures(files, folder, Preprocessing(256, 1), settings, Room(), threads=2)
     found = [{Path(files[i].path).name for i in group} for group in groups_of(good.pixels, good.hashes)]
     assert sorted(map(sorted, found)) == sorted(map(sorted, expected))
 

@@ -11,7 +11,7 @@ from db.items import get_item
 from db.results import ResultFilter, iter_results
 from ganomaly.bundle import Bundle
 from ganomaly.calibration import Calibration
-from ganomaly.detector import Scores
+from ganomaly.scoring import Scores
 from oddlot.processes import identity
 from pictures.heatmap import unpack_heat
 from worker import inspection

@@ -1,0 +1,106 @@
+"""The detector's scoring network in OpenVINO: the same bundle, faster and in less memory than TensorFlow's, and in less
+precise arithmetic where the model was calibrated in it (docs/decisions/0026-runtime.md)."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ganomaly.config import Config
+from ganomaly.openvino_graph import build_graph, made_ready
+from ganomaly.precision import FLOAT32, INT8, missing_for
+from ganomaly.scoring import Scorer
+from ganomaly.shapes import least_weights, seen_shape
+from ganomaly.tiling import PLACES, Watched
+from oddlot.errors import BundleError
+
+
+class OpenVinoScorer(Scorer):
+    """One member, or k of them, of which the one to which a place is least odd speaks for it; see `Detector`."""
+
+    def __init__(self, config: Config, weights: Mapping[str, np.ndarray], *, threads: int = 1) -> None:
+        """Raises ValueError where the arrays are not those of the network: names, shapes, finite float32; BundleError
+        where this processor does not have the precision."""
+        super().__init__(config)
+        if missing := missing_for(config.precision):
+            raise BundleError(f"it computes in {config.precision}, and {missing}")
+        if sum(array.size for name, array in weights.items() if name != PLACES) < config.folds * least_weights(config):
+            raise ValueError("it holds fewer numbers than such a network has")
+        self._weights = dict(weights)
+        if PLACES in weights:
+            self._watched = Watched(self._watched.layout, seen_shape(config)[0], weights[PLACES])
+        self._threads = threads
+        self._one_at_a_time = threading.Lock()
+        self._requests: dict[str, Any] = {}
+        self._request("u1")  # most pictures are bytes, and what is wrong with the weights must be said now
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return {name: array for name, array in self._weights.items() if name != PLACES} | self._watched.arrays()
+
+    def _run(self, pictures: np.ndarray, places: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        kind = "u1" if pictures.dtype == np.uint8 else "f4"
+        pictures = np.ascontiguousarray(pictures, kind)
+        with self._one_at_a_time:
+            found = infer(self._request(kind), pictures, places)
+        return dict(zip(("latent", "contextual", "residual"), found[1:], strict=True)), found[0]
+
+    def _request(self, kind: str) -> Any:
+        if kind not in self._requests:
+            graph, _ = build_graph(self.config, self._weights, self._batch, kind)
+            self._requests[kind] = made_ready(graph, self.config.precision, self._threads)
+        return self._requests[kind]
+
+
+def infer(request: Any, pictures: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
+    """Copies of all outputs. Raises MemoryError."""
+    try:
+        found = request.infer({0: pictures, 1: places}, share_inputs=True)
+    except RuntimeError as error:
+        if "alloc" in str(error):
+            raise MemoryError("no memory to score pictures") from None
+        raise
+    return [np.array(found[number]) for number in range(len(found))]
+
+
+def in_precision(detector: Scorer, precision: str, pictures: np.ndarray, *, threads: int) -> OpenVinoScorer:
+    """A detector's network in that precision; `pictures` (n, height, width, channels), uint8 or float32 in 0..255, are
+    good ones, from which 8-bit arithmetic learns how large its values are.
+
+    Raises BundleError where this processor does not have the precision.
+    """
+    weights = detector.weights()
+    if precision == INT8:
+        weights |= _learnt_ranges(detector, pictures, threads)
+    return OpenVinoScorer(replace(detector.config, precision=precision), weights, threads=threads)
+
+
+def _learnt_ranges(detector: Scorer, pictures: np.ndarray, threads: int) -> dict[str, np.ndarray]:
+    watching = _Watching(detector.config, detector.weights(), threads)
+    # A whole number of batches: the padding of a short one is no good picture.
+    count = -(-len(pictures) // watching._batch) * watching._batch
+    watching.score(pictures[np.resize(np.arange(len(pictures)), count)], maps=False)
+    return watching.ranges
+
+
+class _Watching(Scorer):
+    """Notes the lowest and the highest value that enters each convolution, over all that it scores, in `ranges`."""
+
+    def __init__(self, config: Config, weights: dict[str, np.ndarray], threads: int) -> None:
+        super().__init__(config)
+        self._weights = weights
+        graph, self._names = build_graph(config, weights, self._batch, "f4", watch=True)
+        self._request = made_ready(graph, FLOAT32, threads)
+        self.ranges: dict[str, np.ndarray] = {}
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return self._weights
+
+    def _run(self, pictures: np.ndarray, places: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        by_place, *parts = infer(self._request, np.ascontiguousarray(pictures, np.float32), places)
+        for name, seen in zip(self._names, parts[3:], strict=True):
+            before = self.ranges.get(name, seen)
+            ends = np.minimum(before[:, 0], seen[:, 0]), np.maximum(before[:, 1], seen[:, 1])
+            self.ranges[name] = np.stack(ends, axis=1)
+        return dict(zip(("latent", "contextual", "residual"), parts[:3], strict=True)), by_place
