@@ -106,8 +106,11 @@ def runnable(pids: set[int]) -> int:
     return count
 
 
-def submit(environ: dict[str, str], name: str, folder: Path, before: Sequence[str] = ()) -> int:
-    command = [*before, *oddlot("submit", name, folder)]
+def submit(
+    environ: dict[str, str], name: str, folder: Path, before: Sequence[str] = (), options: Sequence[str] = ()
+) -> int:
+    """The number of the job."""
+    command = [*before, *oddlot("submit", name, folder, *options)]
     return int(subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.split()[0])
 
 
