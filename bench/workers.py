@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -197,7 +197,7 @@ def sleeping(folder: Path, batches: int) -> None:
         print(f"{processes:>10}{found.pictures:>12.1f}{found.pictures / processes / alone:>12.3f}", flush=True)
 
 
-def detecting(folder: Path, batches: int) -> None:
+def detecting(folder: Path, batches: int, rounds: int) -> None:
     environ = home_of(folder, BENCH_REAL="1")
     draw_set(folder / "drawn", good_train=300, good_test=BATCH, defects=1, seed=1)
     fit = oddlot("fit", "part", folder / "drawn" / "train" / "good", "--force")
@@ -224,9 +224,9 @@ def detecting(folder: Path, batches: int) -> None:
             }
         return found
 
-    rounds = [runs() for _ in range(2)]
-    best = {what: max((found[what] for found in rounds), key=lambda one: one.pictures) for what in rounds[0]}
-    print(f"\nthe detector, batches of {BATCH}, the faster of two rounds")
+    found_in = [runs() for _ in range(rounds)]
+    best = {what: max((found[what] for found in found_in), key=lambda one: one.pictures) for what in found_in[0]}
+    print(f"\nthe detector, batches of {BATCH}, the fastest of {rounds} rounds")
     print(f"{'':<44}{'pictures/s':>12}{'core ms':>10}{'beside batches':>16}{'runnable':>10}")
     for what, speed in best.items():
         print(
@@ -245,13 +245,16 @@ def detecting(folder: Path, batches: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batches", type=int, default=24, help="of each process")
+    parser.add_argument("--rounds", type=int, default=2, help="with the detector")
     parser.add_argument("--only", choices=["sleeping", "detecting"], default=None)
     wish = parser.parse_args()
-    with ExitStack() as stack:
-        for what, part in (("sleeping", sleeping), ("detecting", detecting)):
-            if wish.only in (None, what):
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                part(folder, wish.batches)
+    for what in ("sleeping", "detecting"):
+        if wish.only in (None, what):
+            with tempfile.TemporaryDirectory() as name:
+                if what == "sleeping":
+                    sleeping(Path(name), wish.batches)
+                else:
+                    detecting(Path(name), wish.batches, wish.rounds)
 
 
 if __name__ == "__main__":
