@@ -78,6 +78,13 @@ def fit(
             help="residual (largest difference from the expected; usual with features) or latent (the paper's)."
         ),
     ] = None,
+    precision: Annotated[
+        str,
+        typer.Option(
+            help="Arithmetic in which it scores, and for which it is calibrated: float32, or, with OpenVINO and where "
+            "every worker's processor has it, bfloat16 (faster) or int8 (fastest with paper and article, but coarse)."
+        ),
+    ] = "float32",
     epochs: Annotated[
         int | None, typer.Option(help="Rounds over the pictures; left out: until it stops learning.")
     ] = None,
@@ -133,7 +140,7 @@ def fit(
         "defects_dir": str(defects.expanduser().absolute()) if defects else None,
         "size": size, "architecture": architecture, "score": score, "false_alarms": false_alarms, "epochs": epochs,
         "minutes": minutes, "seed": seed, "group": group, "force": force, "tiles": tiles, "roi": _absolute(roi),
-        "folds": folds, "from_verdicts": from_verdicts, "candidate": candidate,
+        "precision": precision, "folds": folds, "from_verdicts": from_verdicts, "candidate": candidate,
     }  # fmt: skip
     if good_dir is not None:
         options = FitOptions(name=name, good_dir=str(good_dir.expanduser().absolute()), **given)

@@ -11,7 +11,7 @@ from cli.seen import show_seen
 from cli.session import Session, open_session
 from oddlot.errors import NotFoundError, OddlotError
 from oddlot.processes import available_cores
-from oddlot.words import ModelState
+from oddlot.words import ModelState, Runtime
 
 if TYPE_CHECKING:
     from db.models import ModelRow
@@ -186,7 +186,6 @@ def import_(
 
     from db import models as rows
     from ganomaly.bundle import open_bundle
-    from ganomaly.threads import set_threads
     from ganomaly.transport import import_bundle
     from trainer.fit import check_name
 
@@ -198,9 +197,8 @@ def import_(
     uri = f"imported/{os.urandom(8).hex()}"
     folder = session.settings.model_store / uri
     sha256 = import_bundle(file, folder)
-    set_threads(available_cores())
     try:
-        bundle = open_bundle(folder, sha256)
+        bundle = open_bundle(folder, sha256, runtime=Runtime(session.settings.runtime), threads=available_cores())
         name = name or str(bundle.card.get("name"))
         check_name(name)
     except OddlotError:

@@ -17,13 +17,16 @@ from ganomaly.arrays import pack_arrays, unpack_arrays
 from ganomaly.bundle_folder import BundleFolder, refusing, write_folder
 from ganomaly.calibration import Calibration
 from ganomaly.manifest import MANIFEST, SHEET, SealedFiles, from_json, make_manifest, sha256_of, to_json
+from ganomaly.precision import BFLOAT16, FLOAT32, INT8
 from oddlot.errors import BundleError
+from oddlot.words import Runtime
 
 if TYPE_CHECKING:
     from ganomaly.scoring import Scorer
 
-GOLDEN_TOLERANCE = 1e-5
-"""How far a golden picture's score may be from the stored one, as a share of it or of the threshold."""
+GOLDEN_TOLERANCES = {FLOAT32: 1e-5, BFLOAT16: 0.02, INT8: 0.02}
+"""How far a golden picture's score may be from the stored one, as a share of it or of the threshold: in less precise
+arithmetic, processors add up in other orders and round where others do not."""
 
 
 @dataclass(frozen=True)
@@ -105,19 +108,20 @@ def read_bundle_head(folder: Path, sha256: str | None = None) -> BundleHead:
 
 
 def open_bundle(
-    folder: Path, sha256: str | None = None, *, golden_tolerance: float | None = GOLDEN_TOLERANCE
-) -> Bundle:
+    folder: Path, sha256: str | None = None, *, check_golden: bool = True, runtime: Runtime = Runtime.AUTO,
+    threads: int | None = None,
+) -> Bundle:  # fmt: skip
     """Verify every file of a bundle, build its detector and score the golden pictures again.
 
-    `sha256` is the hash that `write_bundle` returned (None: any bundle that agrees with itself);
-    `golden_tolerance` None skips the scoring. Raises BundleError naming the file where one is missing,
-    damaged, unknown, or does not give the scores that were stored.
+    `sha256` is the hash that `write_bundle` returned (None: any bundle that agrees with itself); `check_golden` False
+    skips the scoring; `runtime` and `threads` as in `runtime.scorer_for`. Raises BundleError naming the file where one
+    is missing, damaged, unknown, or does not give the scores that were stored.
     """
     with refusing(folder):
         head, parts = read_parts(BundleFolder(folder, sha256))
-        detector = _detector(parts)
-        if golden_tolerance is not None:
-            _check_golden(detector, head.calibration, parts, golden_tolerance)
+        detector = _detector(parts, runtime, threads)
+        if check_golden:
+            _check_golden(detector, head.calibration, parts)
         return Bundle(detector, head.calibration, head.preprocessing, head.card, head.sha256)
 
 
@@ -164,23 +168,25 @@ def _arrays(files: SealedFiles, name: str) -> dict[str, np.ndarray]:
         raise BundleError(f"{name} cannot be used: {error}") from error
 
 
-def _detector(parts: Parts) -> "Scorer":
+def _detector(parts: Parts, runtime: Runtime, threads: int | None) -> "Scorer":
     from ganomaly.config import Config
-    from ganomaly.detector import Detector
+    from ganomaly.runtime import scorer_for
     from ganomaly.tiling import layout_of
 
     config = Config.from_dict(parts.network)
     if parts.golden_pictures.shape[1:] != (*layout_of(config).canvas, config.channels):
         raise BundleError("golden.npz holds pictures of another size than the network takes")
     try:
-        return Detector.from_weights(config, parts.weights)
-    except (KeyError, TypeError, ValueError) as error:
+        return scorer_for(config, parts.weights, runtime, threads)
+    except BundleError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise BundleError(f"weights.npz does not fit the network of network.json: {reason}") from error
 
 
-def _check_golden(detector: "Scorer", calibration: Calibration, parts: Parts, tolerance: float) -> None:
-    stored = parts.golden_scores
+def _check_golden(detector: "Scorer", calibration: Calibration, parts: Parts) -> None:
+    stored, tolerance = parts.golden_scores, GOLDEN_TOLERANCES[detector.config.precision]
     if not len(stored):
         return
     raw = detector.score(parts.golden_pictures, maps=False).raw

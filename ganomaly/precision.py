@@ -6,6 +6,10 @@ from pathlib import Path
 FLOAT32, BFLOAT16, INT8 = "float32", "bfloat16", "int8"
 PRECISIONS = (FLOAT32, BFLOAT16, INT8)
 
+RANGES = "ranges"
+"""Name, among the arrays of a network in 8 bit, of what enters its convolutions: float32 (convolutions, 2), lowest and
+highest value; of those that all members share, or with its prefix of one member's."""
+
 _NEEDED = {BFLOAT16: ({"avx512_bf16", "amx_bf16"}, "bfloat16"), INT8: ({"avx512_vnni", "avx_vnni"}, "8-bit products")}
 """One of the processor's flags, as Linux names them, and what is missing without. Without these instructions bfloat16
 would be computed as something else, and sums of 8-bit products could overflow."""

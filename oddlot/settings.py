@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from oddlot.errors import SettingsError
+from oddlot.words import Runtime
 
 EMBEDDED = "embedded"
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -41,6 +42,8 @@ class Settings:
     """Folder where thumbnails are kept; shared by all hosts."""
     batch_size: int = 64
     """Items in one unit of queue work."""
+    runtime: str = Runtime.AUTO
+    """What runs the scoring network: `openvino`, `tensorflow`, or `auto`, the first of them that is installed."""
     concurrency: int = 0
     """Worker processes; 0 means one a core."""
     lease_seconds: float = 120.0
@@ -178,6 +181,8 @@ def _check(settings: Settings) -> None:
         value = getattr(settings, name)
         if not low <= value <= high:
             raise SettingsError(f"ODDLOT_{name.upper()} must be between {low} and {high}, not {value}")
+    if settings.runtime not in list(Runtime):
+        raise SettingsError(f"ODDLOT_RUNTIME must be one of {', '.join(Runtime)}, not {settings.runtime!r}")
     if not settings.database_url.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
         raise SettingsError("ODDLOT_DATABASE_URL must begin with sqlite:/// or postgresql://")
     if settings.database_url.partition("?")[0].count("@") > 1 and not settings.embedded_database:

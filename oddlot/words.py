@@ -61,6 +61,14 @@ class Verdict(StrEnum):
     UNSURE = "unsure"
 
 
+class Runtime(StrEnum):
+    """Which library runs a scoring network."""
+
+    AUTO = "auto"
+    OPENVINO = "openvino"
+    TENSORFLOW = "tensorflow"
+
+
 class DeliveryKind(StrEnum):
     """A way on which the report of a finished job leaves the house."""
 

@@ -19,7 +19,7 @@ from oddlot.appearance import APPEARANCE
 from oddlot.errors import TrainingError
 from oddlot.processes import memory_bytes
 from oddlot.settings import Settings
-from oddlot.words import ModelState
+from oddlot.words import ModelState, Runtime
 from pictures.listing import FoundFile
 from trainer import quality
 from trainer.appearance import reference_of
@@ -27,7 +27,7 @@ from trainer.folding import choose_folds, split_or_fold
 from trainer.from_verdicts import Judged, judged_pictures, record, warn_of_alarms
 from trainer.grouping import check_group, join_groups, name_groups
 from trainer.honesty import measure, warn_of_blindness
-from trainer.learning import Learnt, Progress, learn
+from trainer.learning import Learnt, Progress, Scoring, learn
 from trainer.look import Look, check_look, choose_look
 from trainer.near_duplicates import describe_copies, near_duplicates
 from trainer.scratch import scratch_folder
@@ -71,6 +71,7 @@ class FitOptions:
     folds: int | None = None
     from_verdicts: bool = False
     candidate: bool = False
+    precision: str = "float32"
 
 
 @dataclass
@@ -118,6 +119,7 @@ def check_name(name: str) -> None:
 def check_options(options: FitOptions) -> None:
     """Refuse what cannot work before anything is read. Raises TrainingError."""
     from ganomaly.config import MOST_FOLDS, config_for
+    from ganomaly.precision import PRECISIONS
 
     check_name(options.name)
     config_for(options.architecture, options.size, 1, options.score)
@@ -130,6 +132,8 @@ def check_options(options: FitOptions) -> None:
         raise TrainingError(f"--minutes must be a number above 0, not {options.minutes:g}")
     if options.folds is not None and not 1 <= options.folds <= MOST_FOLDS:
         raise TrainingError(f"--folds must lie between 1 and {MOST_FOLDS}, not {options.folds}")
+    if options.precision not in PRECISIONS:
+        raise TrainingError(f"--precision must be one of {', '.join(PRECISIONS)}, not {options.precision!r}")
     if options.seed < 0:
         raise TrainingError(f"--seed must be 0 or more, not {options.seed}")
     if options.group is not None:
@@ -145,8 +149,11 @@ def fit(
     Killed and started again with the same options and pictures, it goes on after the last finished epoch. Raises
     TrainingError or CalibrationError where the pictures cannot support what was asked for.
     """
+    from ganomaly.runtime import check_precision
+
     progress = progress or Silent()
     check_options(options)
+    check_precision(options.precision, Runtime(settings.runtime))  # of this machine, not of the one that asked
     folder = Path(options.good_dir).expanduser()
     files = find_good_pictures(folder, settings)
     own = [file.path for file in files]
@@ -197,6 +204,7 @@ def _fit_on(
     learnt = learn(
         good, parts, look, scratch, progress, room,
         seed=options.seed, epochs=options.epochs, minutes=options.minutes,
+        scoring=Scoring(options.precision, Runtime(settings.runtime), threads),
     )  # fmt: skip
     detector, scores = learnt.detector, learnt.scores
     calibration = Calibration.fit(scores.raw, options.false_alarms, method=SPLIT if len(parts) == 1 else CROSS)

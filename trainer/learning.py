@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from oddlot.words import Runtime
 from trainer.look import Look
 from trainer.quality import scores_of
 from trainer.splitting import Split
@@ -14,10 +15,13 @@ from trainer.tiles import MOST_TO_JUDGE, MOST_TO_LEARN, choose_tiles, count_tile
 from trainer.training_set import TrainingSet
 
 if TYPE_CHECKING:
-    from ganomaly.detector import Detector
     from ganomaly.room import Room
-    from ganomaly.scoring import Scores
+    from ganomaly.scoring import Scorer, Scores
     from ganomaly.training import EpochReport, Trained
+
+
+MOST_TO_MEASURE = 64
+"""Pictures from which 8-bit arithmetic learns how large its values are."""
 
 
 class Progress(Protocol):
@@ -29,11 +33,20 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
+class Scoring:
+    """How a trained network is to score: its arithmetic, the library that runs it, and with how many threads."""
+
+    precision: str = "float32"
+    runtime: Runtime = Runtime.AUTO
+    threads: int = 1
+
+
+@dataclass(frozen=True)
 class Learnt:
     """The detector of all networks; the numbers of the pictures that calibrate, and their scores by the network that
     did not see them; and what is told of each training."""
 
-    detector: "Detector"
+    detector: "Scorer"
     calibration: np.ndarray
     scores: "Scores"
     trainings: list[dict[str, Any]]
@@ -41,12 +54,12 @@ class Learnt:
 
 def learn(
     good: TrainingSet, parts: list[Split], look: Look, scratch: Path, progress: Progress, room: "Room", *, seed: int,
-    epochs: int | None, minutes: float | None,
+    epochs: int | None, minutes: float | None, scoring: Scoring = Scoring(),
 ) -> Learnt:  # fmt: skip
     """Train on every split of the good pictures. `epochs` are those of each network, `minutes` those of all together;
     a state of each is kept in `scratch`, and what is computed once in `room`. Raises TrainingError where a training
     goes wrong."""
-    from ganomaly.detector import Detector
+    from ganomaly.runtime import joined, ready_to_score
     from ganomaly.scoring import Scores
     from ganomaly.shapes import seen_shape
     from ganomaly.training import remembering, train
@@ -67,7 +80,7 @@ def learn(
         for part, count in zip(parts, counts, strict=True)
     ]
     config = replace(share, memory=tuple(min(places) for places in zip(*memories, strict=True)))
-    detectors: list[Detector] = []
+    scorers: list[Scorer] = []
     scores: list[Scores] = []
     trainings: list[dict[str, Any]] = []
     for fold, part in enumerate(parts):
@@ -87,11 +100,15 @@ def learn(
         )  # fmt: skip
         if mask is not None:
             trained.detector.look_at(mask)
-        detectors.append(trained.detector)
-        scores.append(scores_of(trained.detector, good.pixels, part.calibration, look.preprocessing))
+        few = good.pixels[np.sort(part.train)[:: max(1, len(part.train) // MOST_TO_MEASURE)][:MOST_TO_MEASURE]]
+        first = scorers[0] if scorers else None
+        scorers.append(
+            ready_to_score(trained.detector, scoring.precision, few, scoring.runtime, scoring.threads, first)
+        )
+        scores.append(scores_of(scorers[-1], good.pixels, part.calibration, look.preprocessing))
         trainings.append(_told(trained))
-    joined = detectors[0] if len(parts) == 1 else Detector.joined(detectors)
-    return Learnt(joined, np.concatenate([part.calibration for part in parts]), Scores.together(scores), trainings)
+    together = joined(scorers, scoring.threads)
+    return Learnt(together, np.concatenate([part.calibration for part in parts]), Scores.together(scores), trainings)
 
 
 def _told(trained: "Trained") -> dict[str, Any]:

@@ -125,7 +125,7 @@ def _unchanged_bytes(settings: Settings, item: ItemDetail, found: Explanation) -
 
 
 def _score_again(item: ItemDetail, model: scoring_process.Model, decoded: Decoded, found: Explanation) -> None:
-    from ganomaly.bundle import GOLDEN_TOLERANCE
+    from ganomaly.bundle import GOLDEN_TOLERANCES
     from ganomaly.heat import heat
 
     scores = model.bundle.detector.score(preprocess(decoded, model.preprocessing)[np.newaxis])
@@ -136,7 +136,9 @@ def _score_again(item: ItemDetail, model: scoring_process.Model, decoded: Decode
     found.raw_score = raw
     stored = item.raw_score
     assert stored is not None  # of a scored item
-    found.tolerance = GOLDEN_TOLERANCE * max(abs(stored), abs(model.bundle.calibration.threshold))
+    found.tolerance = GOLDEN_TOLERANCES[model.bundle.detector.config.precision] * max(
+        abs(stored), abs(model.bundle.calibration.threshold)
+    )
     found.same = abs(raw - stored) <= found.tolerance
     if not found.same:
         found.notes.append(

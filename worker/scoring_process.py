@@ -12,13 +12,14 @@ from sqlalchemy import Engine
 from db.engine import open_database
 from oddlot.errors import BundleError
 from oddlot.settings import Settings, load_settings
+from oddlot.words import Runtime
 
 if TYPE_CHECKING:
     from ganomaly.bundle import Bundle
     from pictures.preprocessing import Preprocessing
 
 threads = 1
-"""Threads that TensorFlow and the picture readers of one process may use; set by the parent before it forks."""
+"""Threads that the network and the picture readers of one process may use; set by the parent before it forks."""
 
 MODELS_KEPT = 4
 """Models that one process keeps loaded; the least recently used one goes first."""
@@ -65,7 +66,7 @@ def model(store: Path, uri: str, sha256: str) -> Model:
         loaded = _load(path, sha256)
     except BundleError:
         raise
-    except Exception as error:  # no memory, a TensorFlow that does not fit this machine
+    except Exception as error:  # no memory, a library that does not fit this machine
         raise BundleError(f"the model's bundle {path} cannot be loaded here: {one_line(error)}") from error
     _models[sha256] = loaded
     while len(_models) > MODELS_KEPT:
@@ -75,11 +76,9 @@ def model(store: Path, uri: str, sha256: str) -> Model:
 
 def _load(path: Path, sha256: str) -> Model:
     from ganomaly.bundle import open_bundle
-    from ganomaly.threads import set_threads
     from pictures.preprocessing import Preprocessing
 
-    set_threads(threads)
-    bundle = open_bundle(path, sha256)
+    bundle = open_bundle(path, sha256, runtime=Runtime(settings().runtime), threads=threads)
     preprocessing = Preprocessing.from_dict(bundle.preprocessing)
     if preprocessing.shape != bundle.detector.picture_shape:
         raise BundleError(

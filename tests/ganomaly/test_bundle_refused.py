@@ -179,8 +179,7 @@ def test_golden_pictures_with_other_scores_are_refused(bundle) -> None:
     resealed(bundle, "golden.npz", pack_arrays(golden | {"raw": raw}))
     with pytest.raises(BundleError, match=r"golden\.npz: picture 1 now scores"):
         open_bundle(bundle)
-    assert open_bundle(bundle, golden_tolerance=0.01).card == CARD
-    assert open_bundle(bundle, golden_tolerance=None).card == CARD
+    assert open_bundle(bundle, check_golden=False).card == CARD
 
 
 def test_weights_that_give_no_numbers_are_refused(bundle) -> None:
