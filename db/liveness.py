@@ -8,9 +8,10 @@ from sqlalchemy import ColumnElement, Engine, and_, case, func, or_, select
 
 from db.batches import WORKED_ON
 from db.engine import now, reading
+from db.open_batches import is_open
 from db.schema import batch, job, worker
 from db.workers import CHILD, STUCK_AFTER
-from oddlot.words import OPEN_BATCH_STATES, BatchState, JobState
+from oddlot.words import BatchState, JobState
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def held_batches(engine: Engine) -> list[Held]:
     """All batches in work."""
     query = select(batch.c.owner, batch.c.job_id, batch.c.number, batch.c.id, batch.c.fencing)
     with reading(engine) as connection:
-        alive = and_(batch.c.state == BatchState.LEASED, batch.c.lease_expires_at > now(connection))
+        alive = and_(is_open(), batch.c.state == BatchState.LEASED, batch.c.lease_expires_at > now(connection))
         rows = connection.execute(query.where(alive)).all()
     return [Held(row.owner, row.job_id, row.number, (row.id, row.fencing)) for row in rows]
 
@@ -68,7 +69,8 @@ def anything_overdue(engine: Engine, seconds: float) -> bool:
             select(batch.c.id)
             .join(job, job.c.id == batch.c.job_id)
             .where(
-                batch.c.state == BatchState.WAITING, batch.c.published_at.is_not(None), job.c.state.in_(WORKED_ON),
+                is_open(), batch.c.state == BatchState.WAITING, batch.c.published_at.is_not(None),
+                job.c.state.in_(WORKED_ON),
                 batch.c.waiting_since < now(connection) - timedelta(seconds=seconds),
             )
             .limit(1)
@@ -79,9 +81,9 @@ def anything_overdue(engine: Engine, seconds: float) -> bool:
 def open_jobs(engine: Engine, *, max_attempts: int) -> list[JobHealth]:
     """Every job that is not at its end, or has batches open although it is, the most urgent first."""
     waiting, leased = batch.c.state == BatchState.WAITING, batch.c.state == BatchState.LEASED
-    open_batch = batch.c.state.in_(OPEN_BATCH_STATES)
+    open_batch = is_open()
     other = batch.alias()
-    with_open_batches = select(other.c.job_id).where(other.c.state.in_(OPEN_BATCH_STATES))
+    with_open_batches = select(other.c.job_id).where(is_open(other))
     with reading(engine) as connection:
         moment = now(connection)
         query = (

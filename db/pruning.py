@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, delete, exists, func, not_, or_, select, update
 
 from db.engine import now, reading, writing
+from db.open_batches import is_open
 from db.schema import audit, batch, item, job, result, schedule, schedule_run, verdict
 from db.settling import lock_job
-from oddlot.words import OPEN_BATCH_STATES, JobState
+from oddlot.words import JobState
 
 STEP = 1000
 """Rows that one transaction removes at most."""
@@ -167,7 +168,7 @@ def free_bytes(engine: Engine) -> int | None:
 
 
 def _due(rule: Rule) -> ColumnElement[bool]:
-    still_open = exists().where(batch.c.job_id == job.c.id, batch.c.state.in_(OPEN_BATCH_STATES))
+    still_open = exists().where(batch.c.job_id == job.c.id, is_open())
     to_do = or_(job.c.pruned_at.is_(None), job.c.pruning)
     if not rule.keep_verdicts:
         # What an earlier pruning has kept for its verdict.
