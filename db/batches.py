@@ -9,8 +9,9 @@ from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, ins
 
 from db.engine import now, reading, writing
 from db.jobs import JobRow
-from db.schema import audit, batch, item, job, result
+from db.schema import IS_WAITING, audit, batch, item, job, result
 from db.settling import settle_job
+from db.verdict_marks import mark_judged
 from oddlot.appearance import NEAREST, STATISTICS
 from oddlot.errors import LateResult
 from oddlot.words import BatchState, ItemState, JobState
@@ -156,6 +157,7 @@ def finish_batch(
                 insert(audit),
                 [{"item_id": one.item_id, "job_id": claim.job_id, "share": one.audit_share} for one in drawn],
             )
+        mark_judged(connection, [outcome.item_id for outcome in scored])
         return settle_job(connection, claim.job_id, hold=hold)
 
 
@@ -222,7 +224,7 @@ def _due(
     query = (
         select(batch.c.job_id, batch.c.number, job.c.priority)
         .join(job, job.c.id == batch.c.job_id)
-        .where(batch.c.state == BatchState.WAITING, job.c.state.in_(WORKED_ON), told)
+        .where(IS_WAITING, job.c.state.in_(WORKED_ON), told)
         .order_by(job.c.priority.desc(), batch.c.id)
         .limit(limit)
     )
