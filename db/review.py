@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from db.engine import reading
-from db.flagged import Jobs, find, highest_of, of_jobs
+from db.flagged import Jobs, find, highest_of
 from db.review_places import ladder, place_of
 from db.schema import IS_FLAGGED, audit, item, job, model, result, verdict
 from oddlot.words import DOUBTED_JOB_STATES, Verdict
@@ -103,11 +103,11 @@ def progress(engine: Engine, choice: Choice) -> tuple[int, int]:
     with reading(engine) as connection:
         jobs = _jobs_in(connection, choice)
         flagged = select(func.count(), func.count(result.c.verdict)).where(
-            IS_FLAGGED, of_jobs(result.c.job_id, jobs.numbers), *_scores(choice)
+            IS_FLAGGED, jobs.have(result.c.job_id), *_scores(choice)
         )
         total, reviewed = connection.execute(flagged).one()
         if choice.min_score is None:
-            drawn = select(func.count(), func.count(audit.c.verdict)).where(of_jobs(audit.c.job_id, jobs.numbers))
+            drawn = select(func.count(), func.count(audit.c.verdict)).where(jobs.have(audit.c.job_id))
             hidden, judged = connection.execute(drawn).one()
             return reviewed + judged, total + hidden
         # By their places, which only reading them tells.
@@ -174,9 +174,7 @@ def _flagged_keys(connection: Connection, choice: Choice, jobs: Jobs, after: Key
 
 def _audited(connection: Connection, choice: Choice, jobs: Jobs) -> list[Key]:
     """Audit items by their places in the queue. A share of them goes by the number of their jobs, not of items."""
-    query = select(audit.c.item_id, audit.c.job_id).where(
-        of_jobs(audit.c.job_id, jobs.numbers), _judged(audit.c.verdict, choice)
-    )
+    query = select(audit.c.item_id, audit.c.job_id).where(jobs.have(audit.c.job_id), _judged(audit.c.verdict, choice))
     found = []
     ladders: dict[int, tuple[float, ...]] = {}
     for item_id, job_id in connection.execute(query).tuples():
