@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from bench.quality import LEFT_OUT, image_sets, read_all, use_all_cores
+from ganomaly.room import Room
 
 
 def main() -> None:
