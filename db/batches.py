@@ -11,6 +11,7 @@ from db.engine import now, writing
 from db.jobs import JobRow
 from db.schema import audit, batch, item, job, result
 from db.settling import settle_job
+from db.verdict_marks import mark_judged
 from oddlot.appearance import NEAREST, STATISTICS
 from oddlot.errors import LateResult
 from oddlot.words import BatchState, ItemState, JobState
@@ -156,6 +157,7 @@ def finish_batch(
                 insert(audit),
                 [{"item_id": one.item_id, "job_id": claim.job_id, "share": one.audit_share} for one in drawn],
             )
+        mark_judged(connection, [outcome.item_id for outcome in scored])
         return settle_job(connection, claim.job_id, hold=hold)
 
 

@@ -8,8 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, or_
 
 from db.batches import CLOCK_SLACK, WORKED_ON
 from db.engine import now, reading, writing
-from db.open_batches import is_open
-from db.schema import batch, job
+from db.schema import IS_WAITING, batch, job
 from oddlot.words import BatchState
 
 Told = tuple[int, int, int]
@@ -69,7 +68,7 @@ def _to_be_told(connection: Connection, older_than_seconds: float | None) -> Col
 
 def _jobs(connection: Connection, told: ColumnElement[bool], limit: int) -> list[tuple[int, int]]:
     """Jobs with such batches, with their priority: the most urgent first, then the oldest."""
-    of_job = exists().where(batch.c.job_id == job.c.id, is_open(), batch.c.state == BatchState.WAITING, told)
+    of_job = exists().where(batch.c.job_id == job.c.id, IS_WAITING, told)
     query = select(job.c.id, job.c.priority).where(job.c.state.in_(WORKED_ON), of_job)
     query = query.order_by(job.c.priority.desc(), job.c.id).limit(limit)
     return [(row.id, row.priority) for row in connection.execute(query)]
@@ -79,7 +78,7 @@ def _batches(connection: Connection, job_id: int, told: ColumnElement[bool], lim
     """The first such batches of a job, as (job, number); held until the transaction ends."""
     query = (
         select(batch.c.number)
-        .where(batch.c.job_id == job_id, is_open(), batch.c.state == BatchState.WAITING, told)
+        .where(batch.c.job_id == job_id, IS_WAITING, told)
         .order_by(batch.c.id)
         .limit(limit)
         .with_for_update(of=batch, skip_locked=True)

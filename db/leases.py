@@ -6,15 +6,13 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Engine, Table, and_, select, update
 
 from db.engine import now, reading, writing
-from db.open_batches import is_open
-from db.schema import batch
+from db.schema import IS_OPEN, batch
 
 
 def owners(engine: Engine, table: Table, held: StrEnum) -> list[str]:
     """Everybody who holds a row of `table`, whose state is `held` then."""
     with reading(engine) as connection:
-        held_now = select(table.c.owner).where(_held(table, held)).distinct()
-        found = connection.execute(held_now).scalars()
+        found = connection.execute(select(table.c.owner).where(_held(table, held)).distinct()).scalars()
         return [owner for owner in found if owner is not None]
 
 
@@ -30,5 +28,4 @@ def expire(engine: Engine, table: Table, held: StrEnum, owner: str) -> int:
 
 
 def _held(table: Table, held: StrEnum) -> ColumnElement[bool]:
-    of_state = table.c.state == held
-    return and_(is_open(), of_state) if table is batch else of_state
+    return and_(table.c.state == held, IS_OPEN) if table is batch else table.c.state == held
