@@ -67,8 +67,14 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.ones_sevens
 	$(BIN)/python -m bench.article
 	$(BIN)/python -m bench.paper_mnist
+	$(BIN)/python -m bench.million --pictures 50000
+	$(BIN)/python -m bench.workers --batches 8 --rounds 1
+	$(BIN)/python -m bench.hosts --batches 8
+	$(BIN)/python -m bench.fairness --pictures 100000
 	$(BIN)/python -m bench.training_limit
 	$(BIN)/python -m bench.fit_scale
+	$(BIN)/python -m bench.ten_million --rows 1000000 --prune 100000
+	$(BIN)/python -m bench.index_cost
 
 # PyTorch comes with libraries for graphics cards that a CPU does not need: 5.5 GB on the disk.
 $(PEERS_READY): requirements/peers.txt

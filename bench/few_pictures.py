@@ -17,6 +17,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from bench.quality import LEFT_OUT, image_sets, read_all, use_all_cores
+from ganomaly.room import Room
 
 
 def main() -> None:
@@ -47,7 +48,6 @@ def measure(folder: Path, pictures: int, folds: int, seed: int) -> np.ndarray:
     """AUROC, rate promised, share of good pictures flagged, of defects flagged; seconds; pictures scored a second."""
     from ganomaly.calibration import CROSS, SPLIT, Calibration
     from ganomaly.config import config_for
-    from ganomaly.room import Room
     from pictures.preprocessing import choose_preprocessing
     from trainer.fit import Silent
     from trainer.folding import split_or_fold
@@ -70,7 +70,8 @@ def measure(folder: Path, pictures: int, folds: int, seed: int) -> np.ndarray:
     parts = split_or_fold(pictures, None, folds, seed)
     with tempfile.TemporaryDirectory() as scratch:
         began = time.monotonic()
-        learnt = learn(training, parts, look, Path(scratch), Silent(), Room(), seed=seed, epochs=None, minutes=None)
+        room = Room()
+        learnt = learn(training, parts, look, Path(scratch), Silent(), room, seed=seed, epochs=None, minutes=None)
         fitted = time.monotonic() - began
     calibration = Calibration.fit(learnt.scores.raw, method=SPLIT if folds == 1 else CROSS)
     began = time.monotonic()

@@ -47,10 +47,10 @@ def fill(path: Path, rows: int) -> None:
             f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {JOBS}) INSERT INTO job (id,"
             " model_id, source, lot, priority, recursive, only_new, state, night, submitter, listing_at, listed_at,"
             " found, seen_before, left_out, deferred, listed, scored, flagged, unreadable, quarantined, cancelled,"
-            " created_at, started_at, finished_at)"
+            " created_at, started_at, finished_at, first_item, last_item)"
             f" SELECT i, 1, '/data/lot', 'lot', 5, 1, 0, 'done', date('now', '-200 days', '+' || i || ' days'), 'x',"
             f" {moment}, {moment}, {each}, 0, '{{}}', '[]', {each}, {each}, {each // 20}, 0, 0, 0, {moment}, {moment},"
-            f" {moment} FROM n"
+            f" {moment}, (i - 1) * {each} + 1, i * {each} FROM n"
         )
         connection.execute(
             "INSERT INTO batch (id, job_id, number, state, attempts, fencing, waiting_since)"

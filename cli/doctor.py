@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import oddlot
-from cli.output import Format, print_json, say, write_rows
+from cli.output import Format, note, print_json, say, write_rows
 from oddlot.errors import OddlotError
 from oddlot.processes import available_cores
 from oddlot.settings import Settings, load_settings
@@ -44,9 +44,20 @@ def register(app: typer.Typer) -> None:
     app.command("doctor", epilog="Example: oddlot doctor --json")(doctor)
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def doctor(
+    capacity: Annotated[
+        bool,
+        typer.Option("--capacity", help="Measure, too, how many pictures this machine inspects in a night: a minute."),
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option(help="With which model that is measured; left out: the one fitted last.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Look at settings, home, database, queue, models and workers; exit 1 where something is wrong."""
     findings = list(examine())
+    if capacity:
+        findings += _guarded("capacity", lambda: _capacity(model))
     rows = [vars(finding) for finding in findings]
     if as_json:
         print_json(rows)
@@ -160,6 +171,28 @@ def _models(settings: Settings, engine: "Engine") -> Iterator[Finding]:
         if not path.is_dir():
             yield Finding("models", "wrong", f"{row.name} version {row.version}: its bundle {path} is missing",
                           "restore the model store from a backup, or set ODDLOT_MODEL_STORE")  # fmt: skip
+
+
+def _capacity(name: str | None) -> Iterator[Finding]:
+    from cli.session import open_session
+    from db import models
+    from worker.capacity import FILES, measure
+
+    session = open_session()
+    rows = models.list_models(session.engine)
+    if name is None and not rows:
+        yield Finding("capacity", "note", "there is no model to measure with", "learn one: oddlot fit NAME GOOD_DIR")
+        return
+    row = models.get_model(session.engine, name or max(rows, key=lambda row: row.id).name)
+    note(f"measuring with {row.name} version {row.version}; other work on this machine makes it look slower")
+    found = measure(session.engine, session.settings, row)
+    read = f"{found.files} pictures of its latest job" if found.files else "no pictures: only the scoring was measured"
+    yield Finding(
+        "capacity", "ok",
+        f"{found.rate:.0f} pictures a second in {found.processes} processes, about {found.a_night:,} in a night of "
+        f"8 hours ({row.name} version {row.version}, {read})",
+        "" if found.files else f"inspect a folder first: then up to {FILES} of its pictures are read, too",
+    )  # fmt: skip
 
 
 def _reports(settings: Settings, engine: "Engine") -> Iterator[Finding]:

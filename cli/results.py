@@ -130,9 +130,11 @@ def show_rows(
     """Print the rows of a filter; returns how many there are."""
     from db.results import iter_results
 
-    if limit and kind is not Format.TABLE:
-        wanted = replace(wanted, limit=limit)
     table_limit = TABLE_LIMIT if limit is None else (limit or None)
+    if kind is not Format.TABLE:
+        wanted = replace(wanted, limit=limit or None)
+    elif table_limit is not None:
+        wanted = replace(wanted, limit=table_limit + 1)  # one more: the table says whether there are others
     rows = iter_results(session.engine, wanted)
     count = write_rows(rows, COLUMNS, kind, output, table_columns=table_columns, table_limit=table_limit)
     say_pruned(session, wanted)

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, insert, select, update
 
-from db.engine import now, reading, writing
+from db.engine import now, writing
 from db.jobs import JobRow
 from db.schema import audit, batch, item, job, result
 from db.settling import settle_job
+from db.verdict_marks import mark_judged
 from oddlot.appearance import NEAREST, STATISTICS
 from oddlot.errors import LateResult
 from oddlot.words import BatchState, ItemState, JobState
@@ -156,6 +157,7 @@ def finish_batch(
                 insert(audit),
                 [{"item_id": one.item_id, "job_id": claim.job_id, "share": one.audit_share} for one in drawn],
             )
+        mark_judged(connection, [outcome.item_id for outcome in scored])
         return settle_job(connection, claim.job_id, hold=hold)
 
 
@@ -188,61 +190,6 @@ def waiting_again(connection: Connection) -> dict[str, object]:
         "state": BatchState.WAITING, "owner": None, "lease_expires_at": None, "published_at": None,
         "waiting_since": now(connection),
     }  # fmt: skip
-
-
-def due_for_publishing(engine: Engine, *, older_than_seconds: float | None, limit: int) -> list[tuple[int, int, int]]:
-    """Waiting batches that the queue was not told of, as (job, number, priority), the most urgent first.
-
-    With `older_than_seconds`, also those that it was told of longer ago than that, or later than now: then the clock
-    was set back. They count as published from now on; `unpublish` takes that back.
-    """
-    with reading(engine) as connection:
-        if not _due(connection, older_than_seconds, 1, lock=False):
-            return []  # the usual case takes no write lock
-    with writing(engine) as connection:
-        due = _due(connection, older_than_seconds, limit, lock=True)
-        _mark_published(connection, [row[:2] for row in due], True)
-        return due
-
-
-def unpublish(engine: Engine, batches: Sequence[tuple[int, int, int]]) -> None:
-    """Take back that batches were published: the queue could not be told."""
-    with writing(engine) as connection:
-        _mark_published(connection, [row[:2] for row in batches], False)
-
-
-def _due(
-    connection: Connection, older_than_seconds: float | None, limit: int, *, lock: bool
-) -> list[tuple[int, int, int]]:
-    told: ColumnElement[bool] = batch.c.published_at.is_(None)
-    if older_than_seconds is not None:
-        moment = now(connection)
-        long_ago = batch.c.published_at <= moment - timedelta(seconds=older_than_seconds)
-        told = or_(told, long_ago, batch.c.published_at > moment + CLOCK_SLACK)
-    query = (
-        select(batch.c.job_id, batch.c.number, job.c.priority)
-        .join(job, job.c.id == batch.c.job_id)
-        .where(batch.c.state == BatchState.WAITING, job.c.state.in_(WORKED_ON), told)
-        .order_by(job.c.priority.desc(), batch.c.id)
-        .limit(limit)
-    )
-    if lock:
-        query = query.with_for_update(of=batch, skip_locked=True)
-    return [(row.job_id, row.number, row.priority) for row in connection.execute(query)]
-
-
-def _mark_published(connection: Connection, batches: Sequence[tuple[int, int]], published: bool) -> None:
-    if batches:
-        moment = now(connection) if published else None
-        connection.execute(
-            update(batch)
-            .where(
-                batch.c.job_id == bindparam("of_job"), batch.c.number == bindparam("of_number"),
-                batch.c.state == BatchState.WAITING,
-            )
-            .values(published_at=bindparam("moment")),
-            [{"of_job": job_id, "of_number": number, "moment": moment} for job_id, number in batches],
-        )  # fmt: skip
 
 
 def _change(connection: Connection, claim: Claim, **values: object) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from db.engine import reading
 from db.schema import batch, item, job, model, result
@@ -75,6 +75,15 @@ def get_item(engine: Engine, item_id: int) -> ItemDetail:
     if row is None:
         raise no_such_item(item_id)
     return ItemDetail(**row._mapping)
+
+
+def in_range(connection: Connection, column: ColumnElement[int], job_id: int) -> list[ColumnElement[bool]]:
+    """The range of numbers that a job's items have, for a column of item numbers; beside, not in place of, the job.
+
+    PostgreSQL takes the items of a job for spread over the whole table, and looks for the first from its beginning.
+    """
+    ends = connection.execute(select(job.c.first_item, job.c.last_item).where(job.c.id == job_id)).one_or_none()
+    return [] if ends is None or None in ends else [column.between(*ends)]
 
 
 def no_such_item(item_id: int) -> NotFoundError:

@@ -22,7 +22,12 @@ def add_items(
     more) by this process.
     """
     with writing(engine) as connection:
-        _change_ours(connection, job_id, listed=job.c.listed + len(files), listing_at=now(connection))
+        # New numbers are above all that can be seen, also beside somebody else who lists.
+        first = (connection.execute(select(func.max(item.c.id))).scalar() or 0) + 1
+        _change_ours(
+            connection, job_id, listed=job.c.listed + len(files), listing_at=now(connection),
+            first_item=func.coalesce(job.c.first_item, first),
+        )  # fmt: skip
         numbers = range(first_batch, first_batch + -(-len(files) // batch_size))
         ids = add_batches(connection, job_id, numbers)
         if files:
@@ -37,6 +42,8 @@ def add_items(
                     for number in [first_batch + i // batch_size]
                 ],
             )  # fmt: skip
+            last = select(func.max(item.c.id)).scalar_subquery()
+            connection.execute(update(job).where(job.c.id == job_id).values(last_item=last))
         return numbers.stop
 
 
@@ -102,7 +109,7 @@ def begin_again(connection: Connection, job_id: int) -> None:
         .where(job.c.id == job_id)
         .values(
             state=JobState.LISTING, listed=0, submitter=identity(), listing_at=now(connection), finished_at=None,
-            error=None,
+            error=None, first_item=None, last_item=None,
         )
     )  # fmt: skip
 

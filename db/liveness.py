@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, Engine, and_, case, func, or_, select
 
 from db.batches import WORKED_ON
 from db.engine import now, reading
-from db.schema import batch, job, worker
+from db.flagged import of_jobs
+from db.schema import IS_LEASED, IS_OPEN, IS_WAITING, batch, job, worker
 from db.workers import CHILD, STUCK_AFTER
 from oddlot.words import OPEN_BATCH_STATES, BatchState, JobState
 
@@ -49,7 +50,7 @@ def held_batches(engine: Engine) -> list[Held]:
     """All batches in work."""
     query = select(batch.c.owner, batch.c.job_id, batch.c.number, batch.c.id, batch.c.fencing)
     with reading(engine) as connection:
-        alive = and_(batch.c.state == BatchState.LEASED, batch.c.lease_expires_at > now(connection))
+        alive = and_(IS_LEASED, batch.c.lease_expires_at > now(connection))
         rows = connection.execute(query.where(alive)).all()
     return [Held(row.owner, row.job_id, row.number, (row.id, row.fencing)) for row in rows]
 
@@ -68,7 +69,7 @@ def anything_overdue(engine: Engine, seconds: float) -> bool:
             select(batch.c.id)
             .join(job, job.c.id == batch.c.job_id)
             .where(
-                batch.c.state == BatchState.WAITING, batch.c.published_at.is_not(None), job.c.state.in_(WORKED_ON),
+                IS_WAITING, batch.c.published_at.is_not(None), job.c.state.in_(WORKED_ON),
                 batch.c.waiting_since < now(connection) - timedelta(seconds=seconds),
             )
             .limit(1)
@@ -80,10 +81,12 @@ def open_jobs(engine: Engine, *, max_attempts: int) -> list[JobHealth]:
     """Every job that is not at its end, or has batches open although it is, the most urgent first."""
     waiting, leased = batch.c.state == BatchState.WAITING, batch.c.state == BatchState.LEASED
     open_batch = batch.c.state.in_(OPEN_BATCH_STATES)
-    other = batch.alias()
-    with_open_batches = select(other.c.job_id).where(other.c.state.in_(OPEN_BATCH_STATES))
+    with_open_batches = select(batch.c.job_id).where(IS_OPEN)
+    not_ended = or_(job.c.state.in_([JobState.LISTING, *WORKED_ON]), job.c.id.in_(with_open_batches))
     with reading(engine) as connection:
         moment = now(connection)
+        # By their numbers: joined, PostgreSQL would read the batches of all jobs.
+        numbers = connection.execute(select(job.c.id).where(not_ended)).scalars().all()
         query = (
             select(
                 job.c.id, job.c.state, job.c.submitter,
@@ -96,8 +99,8 @@ def open_jobs(engine: Engine, *, max_attempts: int) -> list[JobHealth]:
                 func.max(batch.c.finished_at).label("finished"),
                 func.max(case((open_batch, batch.c.error))).label("error"),
             )
-            .join(batch, batch.c.job_id == job.c.id, isouter=True)
-            .where(or_(job.c.state.in_([JobState.LISTING, *WORKED_ON]), job.c.id.in_(with_open_batches)))
+            .join(batch, and_(batch.c.job_id == job.c.id, of_jobs(batch.c.job_id, numbers)), isouter=True)
+            .where(of_jobs(job.c.id, numbers))
             .group_by(job.c.id, job.c.state, job.c.submitter, job.c.priority)
             .order_by(job.c.priority.desc(), job.c.id)
         )  # fmt: skip

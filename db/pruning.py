@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, delete, exists, func, not_, or_, select, update
 
 from db.engine import now, reading, writing
-from db.schema import audit, batch, item, job, result, schedule, schedule_run, verdict
+from db.schema import IS_OPEN, audit, batch, job, result, schedule, schedule_run, verdict
 from db.settling import lock_job
-from oddlot.words import OPEN_BATCH_STATES, JobState
+from oddlot.words import JobState
 
 STEP = 1000
 """Rows that one transaction removes at most."""
@@ -167,12 +167,11 @@ def free_bytes(engine: Engine) -> int | None:
 
 
 def _due(rule: Rule) -> ColumnElement[bool]:
-    still_open = exists().where(batch.c.job_id == job.c.id, batch.c.state.in_(OPEN_BATCH_STATES))
+    still_open = exists().where(batch.c.job_id == job.c.id, IS_OPEN)
     to_do = or_(job.c.pruned_at.is_(None), job.c.pruning)
     if not rule.keep_verdicts:
         # What an earlier pruning has kept for its verdict.
-        kept = select(item.c.job_id).join(verdict, verdict.c.item_id == item.c.id)
-        to_do = or_(to_do, job.c.id.in_(kept.join(result, result.c.item_id == item.c.id)))
+        to_do = or_(to_do, exists().where(result.c.job_id == job.c.id, result.c.verdict.is_not(None)))
     due = and_(job.c.finished_at < rule.before, job.c.state.in_(_PRUNABLE), to_do, not_(still_open))
     if rule.schedule_id is None:
         return due
@@ -180,10 +179,9 @@ def _due(rule: Rule) -> ColumnElement[bool]:
 
 
 def _item_numbers(connection: Connection, job_id: int) -> tuple[int, int] | None:
-    """The lowest and the highest number of a job's items; None where it has none."""
-    ends = select(func.min(item.c.id), func.max(item.c.id)).where(item.c.job_id == job_id)
-    low, high = connection.execute(ends).one()
-    return None if low is None else (low, high)
+    """The lowest and the highest number that a job's items may have; None where it has none."""
+    low, high = connection.execute(select(job.c.first_item, job.c.last_item).where(job.c.id == job_id)).one()
+    return None if low is None or high is None else (low, high)
 
 
 def _going(table: Table, job_id: int, start: int, end: int, keep_verdicts: bool) -> ColumnElement[bool]:

@@ -4,14 +4,18 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from functools import cached_property
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, select
 
 from db.engine import reading
+from db.flagged import of_jobs
 from db.schema import IS_FLAGGED, audit, job, model, result
-from db.verdicts import latest_verdicts
 from oddlot.intervals import Interval, Stratum, count_in, share_of
 from oddlot.words import DOUBTED_JOB_STATES, Verdict
+
+ASKED_APART = 200
+"""Verdicts of up to so many jobs are counted by their numbers."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class _Job:
     flags: Counter[Verdict] = field(default_factory=Counter)
     audited: dict[float, Counter[Verdict | None]] = field(default_factory=lambda: defaultdict(Counter))
 
-    @property
+    @cached_property
     def strata(self) -> list[Stratum]:
         """Unflagged items by the share with which they were audited: one stratum, but for workers that were set
         otherwise than each other. How many there are of each is then estimated from how many were drawn."""
@@ -111,24 +115,21 @@ def _read(connection: Connection, wanted: Sequence[ColumnElement[bool]]) -> list
     # The counts are those of the completeness record: they stay when results are pruned.
     found = connection.execute(select(job.c.id, job.c.night, job.c.scored, job.c.flagged).where(*wanted))
     jobs = {row.id: _Job(row.night, row.scored, row.flagged) for row in found}
-    said = latest_verdicts()
     flags = (
-        select(result.c.job_id, said.c.verdict, func.count())
-        .join(said, said.c.item_id == result.c.item_id)
-        .join(job, job.c.id == result.c.job_id)
-        .where(IS_FLAGGED, *wanted)
-        .group_by(result.c.job_id, said.c.verdict)
+        select(result.c.job_id, result.c.verdict, func.count())
+        .where(IS_FLAGGED, result.c.verdict.is_not(None))
+        .group_by(result.c.job_id, result.c.verdict)
     )
+    audits = select(audit.c.job_id, audit.c.share, audit.c.verdict, func.count()).group_by(
+        audit.c.job_id, audit.c.share, audit.c.verdict
+    )
+    if len(jobs) <= ASKED_APART:  # of more, to count all of them is the short way
+        flags, audits = (
+            flags.where(of_jobs(result.c.job_id, tuple(jobs))), audits.where(of_jobs(audit.c.job_id, tuple(jobs))),
+        )  # fmt: skip
     for job_id, word, count in connection.execute(flags):
-        if job_id in jobs:  # on PostgreSQL, one may have finished since
+        if job_id in jobs:
             jobs[job_id].flags[word] = count
-    audits = (
-        select(audit.c.job_id, audit.c.share, said.c.verdict, func.count())
-        .join(said, said.c.item_id == audit.c.item_id, isouter=True)
-        .join(job, job.c.id == audit.c.job_id)
-        .where(*wanted)
-        .group_by(audit.c.job_id, audit.c.share, said.c.verdict)
-    )
     for job_id, share, word, count in connection.execute(audits):
         if job_id in jobs:
             jobs[job_id].audited[share][word] = count
@@ -137,8 +138,12 @@ def _read(connection: Connection, wanted: Sequence[ColumnElement[bool]]) -> list
 
 def _of(jobs: Iterable[_Job], night: date | None) -> Quality:
     jobs = list(jobs)
-    flags: Counter[Verdict] = sum((one.flags for one in jobs), Counter())
-    audited: Counter[Verdict | None] = sum((words for one in jobs for words in one.audited.values()), Counter())
+    flags: Counter[Verdict] = Counter()
+    audited: Counter[Verdict | None] = Counter()
+    for one in jobs:
+        flags.update(one.flags)
+        for words in one.audited.values():
+            audited.update(words)
     judged = flags[Verdict.DEFECT] + flags[Verdict.GOOD]
     covering = [one for one in jobs if one.strata]
     covered = sum(one.scored - one.flagged for one in covering)

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Engine, ScalarSelect, Select, exists, func, or_, select
 
 from db.engine import reading
+from db.flagged import find, highest_of
+from db.items import in_range
 from db.schema import IS_FLAGGED, batch, item, job, model, result, verdict
 from oddlot.words import DOUBTED_JOB_STATES, ItemState, JobState, Verdict
 
@@ -45,28 +47,29 @@ class ResultFilter:
 def iter_results(engine: Engine, wanted: ResultFilter) -> Iterator[dict[str, Any]]:
     """Items as records: flagged ones, by either way, by score, the highest first; all items in the order in which they
     were listed."""
-    query = _query(wanted)
-    # The cursor is closed also where the reader stops half way: one of PostgreSQL's lives in the server.
-    with reading(engine) as connection, connection.execution_options(yield_per=CHUNK).execute(query) as rows:
-        for row in rows:
-            yield dict(row._mapping)
+    with reading(engine) as connection:
+        query = _query(connection, wanted).execution_options(yield_per=CHUNK)
+        # The cursor is closed also where the reader stops half way: one of PostgreSQL's lives in the server.
+        with connection.execute(query) as rows:
+            for row in rows:
+                yield dict(row._mapping)
 
 
 def count_p_values(engine: Engine, wanted: ResultFilter) -> list[tuple[float, int]]:
     """The distinct p-values of the scored items, each with how many have it, counted in SQL."""
     p_value = result.c.p_value
-    query = _query(replace(wanted, state=ItemState.SCORED, limit=None))
-    query = query.with_only_columns(p_value, func.count()).order_by(None).group_by(p_value)
-    query = query.where(p_value.is_not(None))  # as of an item whose result was pruned
     with reading(engine) as connection:
+        query = _query(connection, replace(wanted, state=ItemState.SCORED, limit=None))
+        query = query.with_only_columns(p_value, func.count()).order_by(None).group_by(p_value)
+        query = query.where(p_value.is_not(None))  # as of an item whose result was pruned
         return [(row[0], row[1]) for row in connection.execute(query)]
 
 
 def calibration_sizes(engine: Engine, wanted: ResultFilter) -> list[int]:
     """How many calibration pictures the models of the scored items have, as their cards say."""
-    query = _query(replace(wanted, state=ItemState.SCORED, limit=None))
-    used = query.with_only_columns(model.c.id).order_by(None)
     with reading(engine) as connection:
+        query = _query(connection, replace(wanted, state=ItemState.SCORED, limit=None))
+        used = query.with_only_columns(model.c.id).order_by(None)
         cards = connection.execute(select(model.c.card).where(model.c.id.in_(used))).scalars().all()
     counts = [card.get("pictures") for card in cards]  # of a bundle that was carried here, a card may hold anything
     sizes = [count.get("calibration") for count in counts if isinstance(count, dict)]
@@ -99,67 +102,98 @@ def held_jobs(engine: Engine, wanted: ResultFilter) -> list[int]:
         return list(connection.execute(query.order_by(job.c.id.desc())).scalars())
 
 
-def _query(wanted: ResultFilter) -> Select[Any]:
-    ranked = wanted.flagged_only or wanted.max_p_value is not None
-    latest_verdict = (
-        select(verdict.c.verdict)
-        .where(verdict.c.item_id == item.c.id)
-        .order_by(verdict.c.id.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    query = (
+def _query(connection: Connection, wanted: ResultFilter) -> Select[Any]:
+    if wanted.flagged_only:
+        return _flagged(connection, wanted)
+    query = _rows(isouter=wanted.max_p_value is None)
+    if wanted.max_p_value is not None:
+        query = query.where(result.c.p_value <= wanted.max_p_value)
+    query = query.where(*_of_job(wanted), *_of_item(wanted))
+    if wanted.job_id is not None:
+        query = query.where(*in_range(connection, item.c.id, wanted.job_id))
+    if wanted.model is not None:
+        query = query.where(model.c.name == wanted.model)
+    if wanted.since is not None or wanted.until is not None:
+        # What was not scored has a time, too: that of its batch, or of its job.
+        query = query.join(batch, batch.c.id == item.c.batch_id)
+        looked_at = func.coalesce(result.c.scored_at, batch.c.finished_at, job.c.created_at)
+        query = query.where(*_when(looked_at, wanted))
+    if wanted.min_score is not None:
+        query = query.where(result.c.score >= wanted.min_score)
+    if wanted.unreviewed:
+        query = query.where(~exists().where(verdict.c.item_id == item.c.id))
+    if wanted.verdict is not None:
+        query = query.where(_latest_verdict() == wanted.verdict)
+    ranked = wanted.max_p_value is not None
+    query = query.where(*_behind(result.c.score, item.c.id, wanted.after))
+    return query.order_by(*[result.c.score.desc()] * ranked, item.c.id).limit(wanted.limit)
+
+
+def _flagged(connection: Connection, wanted: ResultFilter) -> Select[Any]:
+    """First the places of the items, by the indexes of the flagged alone; then the rows of those that are shown."""
+    score, item_id = result.c.score, result.c.item_id
+    places = select(score, item_id).where(IS_FLAGGED, *_when(result.c.scored_at, wanted))
+    of_job = _of_job(wanted)
+    by_time = wanted.since is not None or wanted.until is not None
+    if of_job or wanted.model is not None:
+        jobs = find(connection, *of_job, model_name=wanted.model)
+        places = places.where(highest_of(jobs, by_time=by_time))
+    if wanted.min_score is not None:
+        places = places.where(score >= wanted.min_score)
+    if wanted.max_p_value is not None:
+        places = places.where(result.c.p_value <= wanted.max_p_value)
+    if wanted.unreviewed:
+        places = places.where(result.c.verdict.is_(None))
+    if wanted.verdict is not None:
+        places = places.where(result.c.verdict == wanted.verdict)
+    if wanted.state is not None:
+        places = places.join(item, item.c.id == item_id).where(*_of_item(wanted))
+    places = places.where(*_behind(score, item_id, wanted.after))
+    # Found by time, they are sorted: a sum is in no index, so that of the scores is not walked through for old ones.
+    highest = (score + 0).desc() if by_time else score.desc()
+    found = places.order_by(highest, item_id).limit(wanted.limit).subquery("found")
+    query = _rows().join(found, found.c.item_id == item.c.id)
+    return query.order_by(found.c.score.desc(), found.c.item_id)
+
+
+def _rows(*, isouter: bool = False) -> Select[Any]:
+    return (
         select(
             item.c.id.label("item"), item.c.job_id.label("job"), item.c.path, item.c.state, result.c.raw_score,
             result.c.score, result.c.p_value, result.c.flagged, item.c.error, item.c.note, job.c.line, job.c.lot,
             model.c.name.label("model"), model.c.version, item.c.sha256, result.c.scored_at, job.c.night,
-            latest_verdict.label("verdict"), job.c.state.label("job_state"), job.c.pruned_at,
+            _latest_verdict().label("verdict"), job.c.state.label("job_state"), job.c.pruned_at,
         )
         .select_from(item)
         .join(job, job.c.id == item.c.job_id)
         .join(model, model.c.id == job.c.model_id)
-        .join(result, result.c.item_id == item.c.id, isouter=not ranked)
+        .join(result, result.c.item_id == item.c.id, isouter=isouter)
     )  # fmt: skip
-    # On a table with an index for the flagged, the flagged ask that table.
-    job_id = result.c.job_id if wanted.flagged_only else item.c.job_id
-    line = result.c.line if wanted.flagged_only else job.c.line
-    if wanted.flagged_only:
-        query = query.where(IS_FLAGGED)
-    if wanted.max_p_value is not None:
-        query = query.where(result.c.p_value <= wanted.max_p_value)
-    if wanted.job_id is not None:
-        query = query.where(job_id == wanted.job_id)
-    if wanted.model is not None:
-        query = query.where(model.c.name == wanted.model)
-    if wanted.line is not None:
-        query = query.where(line == wanted.line)
-    if wanted.lot is not None:
-        query = query.where(job.c.lot == wanted.lot)
-    if wanted.since is not None or wanted.until is not None:
-        looked_at: ColumnElement[datetime | None] = result.c.scored_at
-        if not wanted.flagged_only:  # what was not scored has a time, too: that of its batch, or of its job
-            query = query.join(batch, batch.c.id == item.c.batch_id)
-            looked_at = func.coalesce(result.c.scored_at, batch.c.finished_at, job.c.created_at)
-        if wanted.since is not None:
-            query = query.where(looked_at >= wanted.since)
-        if wanted.until is not None:
-            query = query.where(looked_at < wanted.until)
-    if wanted.min_score is not None:
-        query = query.where(result.c.score >= wanted.min_score)
-    if wanted.state is not None:
-        query = query.where(item.c.state == wanted.state)
-    if wanted.unreviewed:
-        query = query.where(~exists().where(verdict.c.item_id == item.c.id))
-    if wanted.night is not None:
-        query = query.where((result.c.night if wanted.flagged_only else job.c.night) == wanted.night)
-    if wanted.verdict is not None:
-        query = query.where(latest_verdict == wanted.verdict)
-    if wanted.believed_only:
-        query = query.where(job.c.state.not_in(DOUBTED_JOB_STATES))
-    if isinstance(wanted.after, tuple):
-        score, item_id = wanted.after
-        query = query.where(result.c.score <= score, or_(result.c.score < score, item.c.id > item_id))
-    elif wanted.after is not None:
-        query = query.where(item.c.id > wanted.after)
-    order = [result.c.score.desc(), item.c.id] if ranked else [item.c.id]
-    return query.order_by(*order).limit(wanted.limit)
+
+
+def _latest_verdict() -> ScalarSelect[Any]:
+    latest = select(verdict.c.verdict).where(verdict.c.item_id == item.c.id).order_by(verdict.c.id.desc()).limit(1)
+    return latest.scalar_subquery()
+
+
+def _of_job(wanted: ResultFilter) -> list[ColumnElement[bool]]:
+    asked = {job.c.id: wanted.job_id, job.c.line: wanted.line, job.c.lot: wanted.lot, job.c.night: wanted.night}
+    conditions = [column == value for column, value in asked.items() if value is not None]
+    return [*conditions, job.c.state.not_in(DOUBTED_JOB_STATES)] if wanted.believed_only else conditions
+
+
+def _of_item(wanted: ResultFilter) -> list[ColumnElement[bool]]:
+    return [] if wanted.state is None else [item.c.state == wanted.state]
+
+
+def _when(moment: ColumnElement[datetime | None], wanted: ResultFilter) -> list[ColumnElement[bool]]:
+    conditions = [] if wanted.since is None else [moment >= wanted.since]
+    return conditions if wanted.until is None else [*conditions, moment < wanted.until]
+
+
+def _behind(
+    score: ColumnElement[float], item_id: ColumnElement[int], after: tuple[float, int] | int | None
+) -> list[ColumnElement[bool]]:
+    if isinstance(after, tuple):
+        return [score <= after[0], or_(score < after[0], item_id > after[1])]
+    return [] if after is None else [item_id > after]

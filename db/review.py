@@ -1,7 +1,7 @@
 """What a person looks at on the review page: flagged items page by page, and the queue in which audit items hide.
 
-Pages are found by key (score and item), never by counting rows from the beginning, and each job is asked by its own
-index; so neither a deep page nor a large table costs more than the first.
+Pages are found by key (score and item), never by counting rows from the beginning, and by the index that is the short
+way for the jobs in question (`db.flagged`); so neither a deep page nor a large table costs more than the first.
 """
 
 import datetime as dt
@@ -13,22 +13,20 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Select,
-    and_,
     exists,
     func,
-    literal_column,
     select,
     true,
     tuple_,
 )
 
 from db.engine import reading
+from db.flagged import Jobs, find, highest_of
 from db.review_places import ladder, place_of
 from db.schema import IS_FLAGGED, audit, item, job, model, result, verdict
 from oddlot.words import DOUBTED_JOB_STATES, Verdict
 
-ASKED_APART = 60
+ASKED_APART = 6
 """Up to so many jobs are asked one by one, each by its index, and merged; more are sorted together."""
 UNREVIEWED, REVIEWED = "unreviewed", "reviewed"
 VERDICT_CHOICES = (UNREVIEWED, REVIEWED, *(str(word) for word in Verdict))
@@ -86,7 +84,7 @@ def newest_night(engine: Engine) -> dt.date | None:
 def flagged_page(engine: Engine, choice: Choice, after: Key | None, limit: int) -> list[Seen]:
     """The next flagged items after `after`, the most suspicious first."""
     with reading(engine) as connection:
-        return _flagged(connection, choice, _jobs_in(connection, choice), after, limit)
+        return _seen(connection, _flagged_keys(connection, choice, _jobs_in(connection, choice), after, limit))
 
 
 def queue_page(engine: Engine, choice: Choice, after: Key | None, limit: int) -> list[Seen]:
@@ -94,9 +92,9 @@ def queue_page(engine: Engine, choice: Choice, after: Key | None, limit: int) ->
     same jobs among them, each at a place that looks like any other."""
     with reading(engine) as connection:
         jobs = _jobs_in(connection, choice)
-        flagged = _flagged(connection, choice, jobs, after, limit)
-        hidden = [one for one in _audited(connection, choice, jobs) if after is None or one.key < after]
-        return sorted([*flagged, *hidden], key=lambda one: one.key, reverse=True)[:limit]
+        places = _flagged_keys(connection, choice, jobs, after, limit)
+        hidden = [key for key in _audited(connection, choice, jobs) if after is None or key < after]
+        return _seen(connection, sorted([*places, *hidden], reverse=True)[:limit])
 
 
 def progress(engine: Engine, choice: Choice) -> tuple[int, int]:
@@ -104,28 +102,18 @@ def progress(engine: Engine, choice: Choice) -> tuple[int, int]:
     choice = replace(choice, verdict=None)
     with reading(engine) as connection:
         jobs = _jobs_in(connection, choice)
-        if not jobs:
-            return 0, 0
-        flagged = select(func.count()).where(IS_FLAGGED, _of_jobs(result.c.job_id, jobs), *_scores(choice))
-        drawn = (
-            select(audit.c.item_id)
-            .join(result, and_(result.c.item_id == audit.c.item_id, ~result.c.flagged))
-            .where(_of_jobs(audit.c.job_id, jobs))
+        flagged = select(func.count(), func.count(result.c.verdict)).where(
+            IS_FLAGGED, jobs.have(result.c.job_id), *_scores(choice)
         )
-        if choice.min_score is not None:  # by their places, which only reading them tells
-            drawn = drawn.where(audit.c.item_id.in_([one.item_id for one in _audited(connection, choice, jobs)]))
-        hidden = connection.execute(select(func.count()).select_from(drawn.subquery())).scalar_one()
-        total = connection.execute(flagged).scalar_one() + hidden
-        judged = (
-            select(func.count(verdict.c.item_id.distinct()))
-            .join(result, result.c.item_id == verdict.c.item_id)
-            .where(IS_FLAGGED, _of_jobs(result.c.job_id, jobs), *_scores(choice))
-        )
-        reviewed = connection.execute(judged).scalar_one()
-        if hidden:
-            of_hidden = select(func.count(verdict.c.item_id.distinct())).where(verdict.c.item_id.in_(drawn))
-            reviewed += connection.execute(of_hidden).scalar_one()
-        return reviewed, total
+        total, reviewed = connection.execute(flagged).one()
+        if choice.min_score is None:
+            drawn = select(func.count(), func.count(audit.c.verdict)).where(jobs.have(audit.c.job_id))
+            hidden, judged = connection.execute(drawn).one()
+            return reviewed + judged, total + hidden
+        # By their places, which only reading them tells.
+        hidden = len(_audited(connection, choice, jobs))
+        judged = len(_audited(connection, replace(choice, verdict=REVIEWED), jobs))
+        return reviewed + judged, total + hidden
 
 
 def choices(engine: Engine) -> tuple[list[str], list[str]]:
@@ -146,94 +134,69 @@ def latest_words(engine: Engine, items: Sequence[int]) -> dict[int, tuple[Verdic
         return {row.item_id: (row.verdict, row.kind) for row in connection.execute(query)}
 
 
-def _jobs_in(connection: Connection, choice: Choice) -> list[int]:
-    query = select(job.c.id).order_by(job.c.id)
-    if choice.job_id is not None:
-        query = query.where(job.c.id == choice.job_id)
-    else:
-        query = query.where(job.c.state.not_in(DOUBTED_JOB_STATES))
-    if choice.model is not None:
-        query = query.join(model, model.c.id == job.c.model_id).where(model.c.name == choice.model)
-    if choice.line is not None:
-        query = query.where(job.c.line == choice.line)
-    if choice.night is not None:
-        query = query.where(job.c.night == choice.night)
+def _jobs_in(connection: Connection, choice: Choice) -> Jobs:
+    asked = {job.c.line: choice.line, job.c.night: choice.night}
+    wanted = [column == value for column, value in asked.items() if value is not None]
+    wanted.append(job.c.state.not_in(DOUBTED_JOB_STATES) if choice.job_id is None else job.c.id == choice.job_id)
     if choice.since is not None:
-        query = query.where(job.c.night >= choice.since)
-    return list(connection.execute(query).scalars())
-
-
-def _of_jobs(column: ColumnElement[int], jobs: Sequence[int]) -> ColumnElement[bool]:
-    """Thousands of numbers as parameters would be refused: they stand in the statement itself."""
-    if len(jobs) == 1:
-        return column == jobs[0]
-    return column.in_(jobs) if len(jobs) <= 5000 else column.in_([literal_column(str(one)) for one in jobs])
+        wanted.append(job.c.night >= choice.since)
+    return find(connection, *wanted, model_name=choice.model)
 
 
 def _scores(choice: Choice) -> list[ColumnElement[bool]]:
     return [] if choice.min_score is None else [result.c.score >= choice.min_score]
 
 
-def _judged(choice: Choice) -> ColumnElement[bool]:
-    said = exists().where(verdict.c.item_id == result.c.item_id)
+def _judged(column: ColumnElement[Verdict | None], choice: Choice) -> ColumnElement[bool]:
     if choice.verdict is None:
         return true()
     if choice.verdict == UNREVIEWED:
-        return ~said
+        return column.is_(None)
     if choice.verdict == REVIEWED:
-        return said
-    latest = (
-        select(verdict.c.verdict).where(verdict.c.item_id == result.c.item_id).order_by(verdict.c.id.desc()).limit(1)
-    ).scalar_subquery()
-    return latest == Verdict(choice.verdict)
+        return column.is_not(None)
+    return column == Verdict(choice.verdict)
 
 
-def _columns() -> Select:
-    return (
+def _flagged_keys(connection: Connection, choice: Choice, jobs: Jobs, after: Key | None, limit: int) -> list[Key]:
+    wanted = select(result.c.score, result.c.item_id).where(
+        IS_FLAGGED, _judged(result.c.verdict, choice), *_scores(choice)
+    )
+    if after is not None:
+        wanted = wanted.where(tuple_(result.c.score, result.c.item_id) < tuple_(*after))
+    wanted = wanted.order_by(result.c.score.desc(), result.c.item_id.desc()).limit(limit)
+    if len(jobs.numbers) > ASKED_APART:
+        return [(row[0], row[1]) for row in connection.execute(wanted.where(highest_of(jobs)))]
+    parts: Iterable[list[Key]] = (
+        [(row[0], row[1]) for row in connection.execute(wanted.where(result.c.job_id == one))] for one in jobs.numbers
+    )
+    return list(heapq.merge(*parts, reverse=True))[:limit]
+
+
+def _audited(connection: Connection, choice: Choice, jobs: Jobs) -> list[Key]:
+    """Audit items by their places in the queue. A share of them goes by the number of their jobs, not of items."""
+    query = select(audit.c.item_id, audit.c.job_id).where(jobs.have(audit.c.job_id), _judged(audit.c.verdict, choice))
+    found = []
+    ladders: dict[int, tuple[float, ...]] = {}
+    for item_id, job_id in connection.execute(query).tuples():
+        if job_id not in ladders:
+            ladders[job_id] = ladder(connection, job_id)
+        place = place_of(ladders[job_id], item_id)
+        if choice.min_score is None or place >= choice.min_score:
+            found.append((place, item_id))
+    return found
+
+
+def _seen(connection: Connection, keys: Sequence[Key]) -> list[Seen]:
+    """What is shown of the items at these places, in the same order."""
+    query = (
         select(
             result.c.item_id, result.c.job_id, item.c.path, job.c.source, job.c.line, job.c.lot, item.c.sha256,
             result.c.score, result.c.p_value, result.c.flagged, result.c.map_uri.is_not(None).label("has_map"),
         )
         .join(item, item.c.id == result.c.item_id)
         .join(job, job.c.id == result.c.job_id)
+        .where(result.c.item_id.in_([number for _, number in keys]))
     )  # fmt: skip
-
-
-def _flagged(connection: Connection, choice: Choice, jobs: Sequence[int], after: Key | None, limit: int) -> list[Seen]:
-    # First the keys alone, by the index; then the rows of those that are shown.
-    wanted = select(result.c.score, result.c.item_id).where(IS_FLAGGED, _judged(choice), *_scores(choice))
-    if after is not None:
-        wanted = wanted.where(tuple_(result.c.score, result.c.item_id) < tuple_(*after))
-    wanted = wanted.order_by(result.c.score.desc(), result.c.item_id.desc()).limit(limit)
-    if not jobs:
-        return []
-    if len(jobs) <= ASKED_APART:
-        parts: Iterable[list[Key]] = (
-            [(row[0], row[1]) for row in connection.execute(wanted.where(result.c.job_id == one))] for one in jobs
-        )
-        keys = list(heapq.merge(*parts, reverse=True))[:limit]
-    else:
-        keys = [(row[0], row[1]) for row in connection.execute(wanted.where(_of_jobs(result.c.job_id, jobs)))]
-    rows = connection.execute(_columns().where(result.c.item_id.in_([number for _, number in keys])))
-    found = {row.item_id: Seen(**row._mapping, place=row.score) for row in rows}
-    return [found[number] for _, number in keys]
-
-
-def _audited(connection: Connection, choice: Choice, jobs: Sequence[int]) -> list[Seen]:
-    """Audit items with their places in the queue. A share of them goes by the number of their jobs, not of items."""
-    if not jobs:
-        return []
-    query = (
-        _columns()
-        .join(audit, audit.c.item_id == result.c.item_id)
-        .where(_of_jobs(audit.c.job_id, jobs), ~result.c.flagged, _judged(choice))
-    )
-    found = []
-    ladders: dict[int, tuple[float, ...]] = {}
-    for row in connection.execute(query):
-        if row.job_id not in ladders:
-            ladders[row.job_id] = ladder(connection, row.job_id)
-        place = place_of(ladders[row.job_id], row.item_id)
-        if choice.min_score is None or place >= choice.min_score:
-            found.append(Seen(**row._mapping, place=place))
-    return found
+    found = {row.item_id: row._mapping for row in connection.execute(query)} if keys else {}
+    # On PostgreSQL, a result may have been pruned since its place was read.
+    return [Seen(**found[number], place=place) for place, number in keys if number in found]

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, RowMapping, delete, insert, select
 from db.engine import now, reading, writing
 from db.items import no_such_item
 from db.schema import item, verdict
+from db.verdict_marks import mark
 from oddlot.errors import NotFoundError, StateError
 from oddlot.words import Verdict
 
@@ -30,7 +31,9 @@ def give_verdict(
         if last is not None and _same(last, said) and moment - last["at"] < SLIP:
             return int(last["id"])
         new = insert(verdict).values(item_id=item_id, at=moment, **said).returning(verdict.c.id)
-        return int(connection.execute(new).scalar_one())
+        number = int(connection.execute(new).scalar_one())
+        mark(connection, [item_id])
+        return number
 
 
 def take_back(engine: Engine, verdict_id: int, *, item_id: int, reviewer: str) -> int:
@@ -40,6 +43,7 @@ def take_back(engine: Engine, verdict_id: int, *, item_id: int, reviewer: str) -
     Raises NotFoundError, and StateError where somebody else gave it, another one followed, or SLIP has passed.
     """
     with writing(engine) as connection:
+        connection.execute(select(item.c.id).where(item.c.id == item_id).with_for_update())
         row = connection.execute(select(verdict).where(verdict.c.id == verdict_id)).mappings().first()
         # A number that became free is given again on SQLite, so the item must be the same.
         if row is None or row["item_id"] != item_id:
@@ -52,6 +56,7 @@ def take_back(engine: Engine, verdict_id: int, *, item_id: int, reviewer: str) -
         if now(connection) - row["at"] >= SLIP:
             raise StateError("this verdict has stood too long to be taken back: give another one")
         connection.execute(delete(verdict).where(verdict.c.id == verdict_id))
+        mark(connection, [item_id])
         return int(row["item_id"])
 
 

@@ -1,5 +1,7 @@
 """The tables. A change here goes with a migration in `db/migrations/versions`; a test compares the two."""
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -13,13 +15,14 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    and_,
     text,
 )
 
 from db.types import FilePath, Json, Line, Moment, Word
 from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Verdict
 
-HEAD = "0005"
+HEAD = "0006"
 """The migration that this program needs; known here so that a query needs no Alembic."""
 
 metadata = MetaData(
@@ -101,6 +104,9 @@ job = Table(
     # record stays.
     Column("pruned_at", Moment),
     Column("pruning", Boolean),
+    # Its items have numbers in this range, in which others may have some, too: a range costs the same wherever it lies.
+    Column("first_item", BigInteger),
+    Column("last_item", BigInteger),
 )
 Index("job_state_idx", job.c.state)
 Index("job_model_id_idx", job.c.model_id)
@@ -164,18 +170,36 @@ result = Table(
     Column("scored_at", Moment, nullable=False),
     Column("night", Date, nullable=False),
     Column("line", Line),
+    # The word that stands in `verdict`, kept by `db.verdict_marks`: so that pages and counts need not look there.
+    Column("verdict", Word(Verdict)),
 )
+# Flagged is one picture in a hundred, so these cost the writing of results next to nothing. They hold all that a
+# page of the flagged is found by, whatever the filter; only the rows that are shown are then read from the tables.
+# `flagged` is in them, too: SQLite would otherwise read every row to see that it is.
+_score, _flagged = result.c.score, result.c.flagged
+_only_flagged: dict[str, Any] = {"sqlite_where": _flagged, "postgresql_where": _flagged}
 Index(
-    "result_flagged_job_idx", result.c.job_id, result.c.score,
-    sqlite_where=result.c.flagged, postgresql_where=result.c.flagged,
+    "result_flagged_job_idx", result.c.job_id, _score, result.c.item_id, result.c.verdict, _flagged, **_only_flagged
 )  # fmt: skip
 Index(
-    "result_flagged_night_idx", result.c.night, result.c.line, result.c.score,
-    sqlite_where=result.c.flagged, postgresql_where=result.c.flagged,
+    "result_flagged_score_idx", _score, result.c.item_id, result.c.job_id, result.c.verdict, _flagged, **_only_flagged
+)  # fmt: skip
+Index(
+    "result_flagged_scored_at_idx", result.c.scored_at, _score, result.c.item_id, result.c.job_id, result.c.verdict,
+    _flagged, **_only_flagged,
+)  # fmt: skip
+_judged = result.c.verdict.is_not(None)
+Index(
+    "result_judged_idx", result.c.job_id, result.c.verdict, _flagged, sqlite_where=_judged, postgresql_where=_judged
 )  # fmt: skip
 
 IS_FLAGGED = text("result.flagged")
 """As those indexes have it: SQLite does not use them where it reads `flagged = 1`, which is what the column becomes."""
+
+IS_OPEN = text(f"batch.state IN ('{BatchState.WAITING}', '{BatchState.LEASED}')")
+"""As `batch_open_idx` has it: SQLite does not use it where the words are parameters. Goes beside what else is asked."""
+IS_WAITING = and_(batch.c.state == BatchState.WAITING, IS_OPEN)
+IS_LEASED = and_(batch.c.state == BatchState.LEASED, IS_OPEN)
 
 verdict = Table(
     "verdict",
@@ -198,8 +222,10 @@ audit = Table(
     Column("item_id", Id, ForeignKey("item.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
     Column("job_id", Id, ForeignKey("job.id", ondelete="CASCADE"), nullable=False),
     Column("share", Double, nullable=False),
+    # As in `result`.
+    Column("verdict", Word(Verdict)),
 )
-Index("audit_job_id_idx", audit.c.job_id)
+Index("audit_job_id_share_verdict_idx", audit.c.job_id, audit.c.share, audit.c.verdict)
 
 delivery = Table(
     # The report of a finished job on its way to a folder, to people or to another program; tried again until it is

@@ -7,9 +7,9 @@ from sqlalchemy import Connection, exists, select, update
 from db.engine import now
 from db.jobs import JobRow, count_items, read_job
 from db.judging import judge
-from db.schema import batch, item, job
+from db.schema import IS_OPEN, IS_WAITING, batch, item, job
 from oddlot.errors import NotFoundError
-from oddlot.words import OPEN_BATCH_STATES, BatchState, ItemState, JobState
+from oddlot.words import BatchState, ItemState, JobState
 
 
 def lock_job(connection: Connection, job_id: int) -> JobState:
@@ -35,7 +35,7 @@ def settle_job(connection: Connection, job_id: int, *, hold: bool = True) -> Job
     the same moment, the second sees the first one's.
     """
     state = lock_job(connection, job_id)
-    still_open = exists().where(batch.c.job_id == job_id, batch.c.state.in_(OPEN_BATCH_STATES))
+    still_open = exists().where(batch.c.job_id == job_id, IS_OPEN)
     if state == JobState.LISTING or connection.execute(select(still_open)).scalar_one():
         return None
     if connection.execute(select(job.c.finished_at).where(job.c.id == job_id)).scalar() is not None:
@@ -62,7 +62,7 @@ def close_waiting(connection: Connection, job_id: int) -> int:
             update(batch)
             .where(
                 batch.c.job_id == job_id,
-                batch.c.state == BatchState.WAITING,
+                IS_WAITING,
                 exists().where(job.c.id == job_id, job.c.state.in_([JobState.CANCELLED, JobState.FAILED])),
             )
             .values(state=BatchState.CANCELLED, finished_at=now(connection))

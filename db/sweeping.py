@@ -10,9 +10,9 @@ from db import leases
 from db.batches import WORKED_ON, Claim, held_under, release_batch, waiting_again
 from db.engine import now, reading, writing
 from db.listing import add_batches, change_items, next_number
-from db.schema import batch, item, job
+from db.schema import IS_LEASED, IS_OPEN, IS_WAITING, batch, item, job
 from db.settling import close_waiting, lock_job, settle_job
-from oddlot.words import OPEN_BATCH_STATES, BatchState, ItemState, JobState
+from oddlot.words import BatchState, ItemState, JobState
 
 
 @dataclass
@@ -47,7 +47,7 @@ def give_back(engine: Engine, owner: str) -> int:
     with writing(engine) as connection:
         return connection.execute(
             update(batch)
-            .where(batch.c.state == BatchState.LEASED, batch.c.owner == owner)
+            .where(IS_LEASED, batch.c.owner == owner)
             .values(**waiting_again(connection), error="the worker was stopped", attempts=batch.c.attempts - 1)
         ).rowcount
 
@@ -56,9 +56,7 @@ def sweep(engine: Engine, *, max_attempts: int, hold: bool = True) -> SweepRepor
     """One round. Any number of sweepers may run at once: each change is conditional on what it was decided on."""
     report = SweepReport(put_back=_put_back_expired(engine))
     with reading(engine) as connection:
-        worn_out = connection.execute(
-            select(batch.c.id).where(batch.c.state == BatchState.WAITING, batch.c.attempts >= max_attempts)
-        )
+        worn_out = connection.execute(select(batch.c.id).where(IS_WAITING, batch.c.attempts >= max_attempts))
         worn_out_ids = worn_out.scalars().all()
     for batch_id in worn_out_ids:
         match _split(engine, batch_id, max_attempts, hold):
@@ -75,13 +73,13 @@ def sweep(engine: Engine, *, max_attempts: int, hold: bool = True) -> SweepRepor
 
 def _put_back_expired(engine: Engine) -> int:
     with reading(engine) as connection:
-        over = and_(batch.c.state == BatchState.LEASED, batch.c.lease_expires_at <= now(connection))
+        over = and_(IS_LEASED, batch.c.lease_expires_at <= now(connection))
         if connection.execute(select(batch.c.id).where(over).limit(1)).scalar() is None:
             return 0  # the usual case takes no write lock
     with writing(engine) as connection:
         return connection.execute(
             update(batch)
-            .where(batch.c.state == BatchState.LEASED, batch.c.lease_expires_at <= now(connection))
+            .where(IS_LEASED, batch.c.lease_expires_at <= now(connection))
             .values(**waiting_again(connection), error=func.coalesce(batch.c.error, "the worker died or fell silent"))
         ).rowcount
 
@@ -159,8 +157,8 @@ def _to_be_closed(engine: Engine) -> Sequence[int]:
 
     Both are what a kill between two transactions leaves.
     """
-    waiting = exists().where(batch.c.job_id == job.c.id, batch.c.state == BatchState.WAITING)
-    still_open = exists().where(batch.c.job_id == job.c.id, batch.c.state.in_(OPEN_BATCH_STATES))
+    waiting = exists().where(batch.c.job_id == job.c.id, IS_WAITING)
+    still_open = exists().where(batch.c.job_id == job.c.id, IS_OPEN)
     left_waiting = and_(job.c.state.in_([JobState.CANCELLED, JobState.FAILED]), waiting)
     unfinished = and_(job.c.finished_at.is_(None), job.c.state != JobState.LISTING, not_(still_open))
     with reading(engine) as connection:

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, Subquery, and_, func, insert, or_, select
 from db.engine import now, reading, writing
 from db.items import no_such_item
 from db.schema import item, job, model, result, verdict
+from db.verdict_marks import mark
 from oddlot.words import DOUBTED_JOB_STATES, Verdict
 
 
@@ -27,13 +28,14 @@ def add_verdict(
 ) -> None:
     """Raises NotFoundError where there is no such item."""
     with writing(engine) as connection:
-        if connection.execute(select(item.c.id).where(item.c.id == item_id)).first() is None:
+        if connection.execute(select(item.c.id).where(item.c.id == item_id).with_for_update()).first() is None:
             raise no_such_item(item_id)
         connection.execute(
             insert(verdict).values(
                 item_id=item_id, verdict=word, kind=kind, note=note, reviewer=reviewer, at=now(connection)
             )
         )
+        mark(connection, [item_id])
 
 
 def verdicts_of(engine: Engine, item_id: int) -> list[VerdictRow]:

@@ -36,6 +36,7 @@ LEFT JOIN verdict AS said
 WHERE result.flagged
 """
 
+# LEFT JOIN below is for SQLite alone: it then begins with the verdicts, which are few, and not with all items.
 # The completeness record of a finished job stands in its row and stays when the results are pruned; of an open one it
 # is counted now. Verdicts are counted by item and not by result, for the same reason.
 _OF_OPEN = "(SELECT count(*) FROM item WHERE item.job_id = job.id AND item.state = '{state}')"
@@ -81,7 +82,7 @@ LEFT JOIN (
     SELECT item.job_id AS job_id, count(*) AS reviewed,
            sum(CASE WHEN verdict.verdict = 'defect' THEN 1 ELSE 0 END) AS defects
     FROM verdict
-    JOIN item ON item.id = verdict.item_id
+    LEFT JOIN item ON item.id = verdict.item_id
     WHERE verdict.id = (SELECT max(latest.id) FROM verdict AS latest WHERE latest.item_id = verdict.item_id)
     GROUP BY item.job_id
 ) AS said ON said.job_id = counted.id

@@ -78,6 +78,13 @@ def living(engine: Engine, kind: str = SUPERVISOR) -> list[WorkerRow]:
     return [row for row in rows if not is_provably_dead(row.name)]
 
 
+def count(engine: Engine, kind: str) -> int:
+    """How many workers of a kind were heard of in time, also where some have died since."""
+    with reading(engine) as connection:
+        query = select(func.count()).where(worker.c.kind == kind, worker.c.alive_until >= now(connection))
+        return connection.execute(query).scalar_one()
+
+
 def record_restart(engine: Engine, host: str, pid: int, reason: str) -> None:
     """A worker is about to be ended because it makes no progress."""
     with writing(engine) as connection:

@@ -21,25 +21,25 @@ _HINTS = {FLOAT32: "f32", BFLOAT16: "bf16", INT8: "f32"}
 
 
 def build_graph(
-    config: Config, weights: Mapping[str, np.ndarray], batch: int, kind: str, *, watch: bool = False
+    config: Config, weights: Mapping[str, np.ndarray], batch: int, *, watch: bool = False
 ) -> tuple[ov.Model, list[str]]:
-    """Pictures (batch, size, size, channels) of `kind`, u1 or f4, and places (batch, side, side) float32 to: distance
-    by place (batch, side, side), and the parts latent, contextual and residual (batch,).
+    """Pictures (batch, size, size, channels) in 0..255 and places (batch, side, side), both float32, to: distance by
+    place (batch, side, side), and the parts latent, contextual and residual (batch,).
 
     With `watch`, more outputs follow: the lowest and highest value that enters each convolution, (convolutions, 2); the
     names of these arrays are returned, too. Raises ValueError where the arrays are not those of the network.
     """
     side = seen_shape(config)[0]
     shape = [batch, config.size, config.size, config.channels]
-    pictures = op.parameter(shape, np.dtype(kind), "pictures")
+    pictures = op.parameter(shape, np.float32, "pictures")
     places = op.parameter([batch, side, side], np.float32, "places")
     counted = reshaped(places.output(0), batch, 1, side, side)
-    pixels = transposed(op.convert(pictures, "f32").output(0), 0, 3, 1, 2)
+    pixels = transposed(pictures.output(0), 0, 3, 1, 2)
     arrays = Arrays({name: array for name, array in weights.items() if name != PLACES})
     makers: dict[str, Convolutions] = {}
 
     def maker(name: str) -> Convolutions:
-        ranges = arrays.take_table(name) if config.precision == INT8 and name in weights else None
+        ranges = arrays.take_table(name) if config.precision == INT8 else None
         makers[name] = Convolutions(ranges, watch=watch)
         return makers[name]
 

@@ -36,9 +36,11 @@ class Arrays:
         return array
 
     def take_table(self, name: str) -> np.ndarray:
-        """One of pairs of numbers, as many as it has. Raises ValueError as `take` does."""
-        rows = len(self._left[name]) if name in self._left and self._left[name].ndim else 0
-        return self.take(name, rows, 2)
+        """Ranges, as many as there are. Raises ValueError as `take` does."""
+        array = self._left.get(name)
+        if array is None:
+            raise ValueError(f"there are no {name}")
+        return self.take(name, len(array) if array.ndim else 0, 2)
 
     def nothing_left(self) -> None:
         """Raises ValueError where an array was not taken."""

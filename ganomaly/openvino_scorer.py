@@ -31,32 +31,24 @@ class OpenVinoScorer(Scorer):
         self._weights = dict(weights)
         if PLACES in weights:
             self._watched = Watched(self._watched.layout, seen_shape(config)[0], weights[PLACES])
-        self._threads = threads
         self._one_at_a_time = threading.Lock()
-        self._requests: dict[str, Any] = {}
-        self._request("u1")  # most pictures are bytes, and what is wrong with the weights must be said now
+        graph, _ = build_graph(config, self._weights, self._batch)
+        self._request = made_ready(graph, config.precision, threads)
 
     def weights(self) -> dict[str, np.ndarray]:
         return {name: array for name, array in self._weights.items() if name != PLACES} | self._watched.arrays()
 
     def _run(self, pictures: np.ndarray, places: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        kind = "u1" if pictures.dtype == np.uint8 else "f4"
-        pictures = np.ascontiguousarray(pictures, kind)
         with self._one_at_a_time:
-            found = infer(self._request(kind), pictures, places)
+            found = infer(self._request, pictures, places)
         return dict(zip(("latent", "contextual", "residual"), found[1:], strict=True)), found[0]
-
-    def _request(self, kind: str) -> Any:
-        if kind not in self._requests:
-            graph, _ = build_graph(self.config, self._weights, self._batch, kind)
-            self._requests[kind] = made_ready(graph, self.config.precision, self._threads)
-        return self._requests[kind]
 
 
 def infer(request: Any, pictures: np.ndarray, places: np.ndarray) -> list[np.ndarray]:
     """Copies of all outputs. Raises MemoryError."""
     try:
-        found = request.infer({0: pictures, 1: places}, share_inputs=True)
+        # One kind of input for bytes and floats: two graphs would round differently.
+        found = request.infer({0: np.ascontiguousarray(pictures, np.float32), 1: places}, share_inputs=True)
     except RuntimeError as error:
         if "alloc" in str(error):
             raise MemoryError("no memory to score pictures") from None
@@ -96,7 +88,7 @@ class _Watching(Scorer):
     def __init__(self, config: Config, weights: dict[str, np.ndarray], threads: int) -> None:
         super().__init__(config)
         self._weights = weights
-        graph, self._names = build_graph(config, weights, self._batch, "f4", watch=True)
+        graph, self._names = build_graph(config, weights, self._batch, watch=True)
         self._request = made_ready(graph, FLOAT32, threads)
         self.ranges: dict[str, np.ndarray] = {}
 
@@ -104,7 +96,7 @@ class _Watching(Scorer):
         return self._weights
 
     def _run(self, pictures: np.ndarray, places: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        by_place, *parts = infer(self._request, np.ascontiguousarray(pictures, np.float32), places)
+        by_place, *parts = infer(self._request, pictures, places)
         for name, seen in zip(self._names, parts[3:], strict=True):
             before = self.ranges.get(name, seen)
             ends = np.minimum(before[:, 0], seen[:, 0]), np.maximum(before[:, 1], seen[:, 1])

@@ -2,6 +2,7 @@
 
 import ctypes
 import hashlib
+import math
 import os
 import signal
 import socket
@@ -67,10 +68,27 @@ def die_with_parent(death_signal: signal.Signals) -> Callable[[], None]:
 
 
 def available_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use: those it may run on, or fewer where a container's share of time is less."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(cores, _share_of_time(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")))))
+
+
+def _share_of_time(mounted: Path, membership: Path) -> float:
+    """Cores' worth of time that the control groups (Linux, version 2) of this process allow it; inf where they do not
+    say."""
+    least = math.inf
+    try:
+        (below,) = (line[3:] for line in membership.read_text().splitlines() if line.startswith("0::"))
+        group = mounted / below.lstrip("/")
+        for folder in (group, *group.parents):
+            if (limit := folder / "cpu.max").is_file():
+                quota, period = limit.read_text().split()
+                least = least if quota == "max" else min(least, int(quota) / int(period))
+            if folder == mounted:
+                break
+    except (OSError, ValueError):
+        pass  # nobody says
+    return least
 
 
 def memory_bytes() -> int:

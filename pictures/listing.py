@@ -4,11 +4,12 @@ import fnmatch
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from oddlot.errors import OddlotError
+from pictures.names import in_order
 
 SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 
@@ -43,9 +44,9 @@ def list_folder(
 ) -> Iterator[FoundFile]:
     """Yield every file below `folder` once, folder by folder, by name; fills `report` on the way.
 
-    `glob` is matched against the name, whatever its case. Memory grows with the largest single folder, not with the
-    whole. Files younger than `settle_seconds` come last,
-    if by then they have not changed. Raises OddlotError where the folder is missing or may not be read.
+    `glob` is matched against the name, whatever its case. Memory hardly grows, with the whole or with a single folder.
+    Files younger than `settle_seconds` come last, if by then they have not changed. Raises OddlotError where the folder
+    is missing or may not be read.
     """
     if not os.path.isdir(folder):  # Path.is_dir raises where a folder above may not be entered
         raise OddlotError(f"{folder} is not a folder: give the folder that holds the pictures")
@@ -73,50 +74,56 @@ def _walk(top: str, report: ListingReport, recursive: bool, glob: str | None) ->
     folders = [top]
     while folders:
         folder = folders.pop()
+        below: list[str] = []
         try:
             with os.scandir(folder) as entries:
-                ordered = sorted(entries, key=lambda entry: entry.name)
+                names = in_order(_wanted(entries, below, report, recursive, glob))
         except OSError as error:
             if folder == top:
                 raise OddlotError(f"{folder} cannot be listed: {error.strerror}") from error
             # Counted among the pictures, as one that cannot be read: what is in it was not looked at.
             yield FoundFile(folder, 0, 0)
             continue
-        below = []
-        for entry in ordered:
-            if entry.is_dir(follow_symlinks=False):
-                if not recursive:
-                    report.leave_out("sub-folder, not looked into")
-                elif entry.name.startswith("."):
-                    report.leave_out("hidden folder")
-                else:
-                    below.append(entry.path)
-                continue
-            found = _look(entry, report, glob)
+        for name in names:
+            found = _look(os.path.join(folder, name), report)
             if found is not None:
                 yield found
-        folders += reversed(below)
+        folders += sorted(below, reverse=True)
 
 
-def _look(entry: "os.DirEntry[str]", report: ListingReport, glob: str | None) -> FoundFile | None:
-    if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
-        report.leave_out("hidden or system file")
-        return None
-    if glob is not None and not fnmatch.fnmatchcase(entry.name.lower(), glob.lower()):
-        report.leave_out(f"name does not match {glob}")
-        return None
+def _wanted(
+    entries: Iterable["os.DirEntry[str]"], below: list[str], report: ListingReport, recursive: bool, glob: str | None
+) -> Iterator[str]:
+    """Names of what may be a picture; folders to look into go to `below`, what is neither into the report."""
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            if not recursive:
+                report.leave_out("sub-folder, not looked into")
+            elif entry.name.startswith("."):
+                report.leave_out("hidden folder")
+            else:
+                below.append(entry.path)
+        elif entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
+            report.leave_out("hidden or system file")
+        elif glob is not None and not fnmatch.fnmatchcase(entry.name.lower(), glob.lower()):
+            report.leave_out(f"name does not match {glob}")
+        else:
+            yield entry.name
+
+
+def _look(path: str, report: ListingReport) -> FoundFile | None:
     try:
-        status = entry.stat()
+        status = os.stat(path)
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and not entry.is_symlink():
+        if isinstance(error, FileNotFoundError) and not os.path.islink(path):
             report.leave_out("file that vanished while it was listed")
             return None
         # A link to nowhere, or a folder that shows names and lets nobody in: the reader says what is wrong with it.
-        return FoundFile(entry.path, 0, 0)
+        return FoundFile(path, 0, 0)
     if stat.S_ISDIR(status.st_mode):
         report.leave_out("link to a folder, not followed")
         return None
     if not stat.S_ISREG(status.st_mode):
         report.leave_out("special file (pipe, socket or device)")
         return None
-    return FoundFile(entry.path, status.st_size, status.st_mtime_ns)
+    return FoundFile(path, status.st_size, status.st_mtime_ns)

@@ -2,13 +2,16 @@
 
 import time
 
+import redis
 import structlog
+from kombu.exceptions import OperationalError
+from sqlalchemy.exc import SQLAlchemyError
 
 from db.engine import now, reading
 from oddlot.errors import DatabaseError
 from oddlot.processes import identity
 from oddlot.queue import INSPECT_TASK, TICK_TASK, TICK_TIME_LIMIT
-from worker import inspection, nightly, pruning, scoring_process
+from worker import inspection, nightly, pruning, publishing, scoring_process
 from worker.app import app
 
 log = structlog.get_logger()
@@ -35,6 +38,11 @@ def inspect_batch(job_id: int, number: int) -> None:
         # a queue of thousands from being used up like that in seconds.
         log.error("the database does not answer", job=job_id, batch=number, error=scoring_process.one_line(error))
         time.sleep(DATABASE_PAUSE)
+        return
+    try:
+        publishing.fill_up(scoring_process.engine(), scoring_process.settings(), app)
+    except (DatabaseError, SQLAlchemyError, redis.RedisError, OperationalError, OSError) as error:
+        log.warning("the queue was not filled up: a sweeper does it", error=scoring_process.one_line(error))
 
 
 @app.task(name=TICK_TASK, ignore_result=True, time_limit=TICK_TIME_LIMIT)

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from making import claimed, finish, scored
 
-from db import batches, endings, jobs, sweeping
+from db import batches, due, endings, jobs, sweeping
 from db.engine import reading
 from db.results import ResultFilter, iter_results
 from db.schema import batch
@@ -109,7 +109,7 @@ def test_the_picture_that_breaks_workers_is_found_and_quarantined_alone(engine, 
     rounds = 0
     while jobs.get_job(engine, job.id).finished_at is None:
         sweep(engine)
-        for job_id, number, _ in batches.due_for_publishing(engine, older_than_seconds=None, limit=100):
+        for job_id, number, _ in due.due_for_publishing(engine, older_than_seconds=None, limit=100):
             claim = batches.claim_batch(engine, job_id, number, "worker", -1.0)
             if claim is not None and poison not in {item.id for item in claim.items}:
                 finish(engine, claim)
@@ -162,25 +162,25 @@ def test_a_batch_given_back_counts_as_an_attempt_only_where_it_may_be_at_fault(e
 def test_publishing_hands_out_each_batch_once_the_urgent_first(engine, submit):
     night = submit(8, batch_size=2, priority=2)
     urgent = submit(4, batch_size=2, priority=9)
-    assert batches.due_for_publishing(engine, older_than_seconds=None, limit=3) == [
+    assert due.due_for_publishing(engine, older_than_seconds=None, limit=3) == [
         (urgent.id, 1, 9), (urgent.id, 2, 9), (night.id, 1, 2)
     ]  # fmt: skip
-    rest = batches.due_for_publishing(engine, older_than_seconds=None, limit=10)
+    rest = due.due_for_publishing(engine, older_than_seconds=None, limit=10)
     assert rest == [(night.id, 2, 2), (night.id, 3, 2), (night.id, 4, 2)]
-    assert batches.due_for_publishing(engine, older_than_seconds=None, limit=10) == []
-    assert batches.due_for_publishing(engine, older_than_seconds=60.0, limit=10) == []
-    batches.unpublish(engine, rest[:1])
-    assert batches.due_for_publishing(engine, older_than_seconds=None, limit=10) == rest[:1]
-    assert len(batches.due_for_publishing(engine, older_than_seconds=0.0, limit=10)) == 6
+    assert due.due_for_publishing(engine, older_than_seconds=None, limit=10) == []
+    assert due.due_for_publishing(engine, older_than_seconds=60.0, limit=10) == []
+    due.unpublish(engine, rest[:1])
+    assert due.due_for_publishing(engine, older_than_seconds=None, limit=10) == rest[:1]
+    assert len(due.due_for_publishing(engine, older_than_seconds=0.0, limit=10)) == 6
 
 
 def test_two_publishers_do_not_hand_out_the_same(engine, submit):
     submit(60, batch_size=1)
     with ThreadPoolExecutor(6) as pool:
-        shares = pool.map(lambda _: batches.due_for_publishing(engine, older_than_seconds=None, limit=7), range(30))
-        handed_out = [due for share in shares for due in share]
+        shares = pool.map(lambda _: due.due_for_publishing(engine, older_than_seconds=None, limit=7), range(30))
+        handed_out = [one for share in shares for one in share]
     # SKIP LOCKED may leave some for a later round, but gives none twice
-    handed_out += batches.due_for_publishing(engine, older_than_seconds=None, limit=100)
+    handed_out += due.due_for_publishing(engine, older_than_seconds=None, limit=100)
     assert sorted(number for _, number, _ in handed_out) == list(range(1, 61))
 
 
@@ -214,7 +214,7 @@ def test_many_workers_and_sweepers_with_random_deaths_account_for_every_item(eng
         for round_ in range(400):
             if seed == 0:
                 sweep(engine)
-            for job_id, number, _ in batches.due_for_publishing(engine, older_than_seconds=None, limit=2):
+            for job_id, number, _ in due.due_for_publishing(engine, older_than_seconds=None, limit=2):
                 dies = (number * 7 + round_ + seed) % 3 == 0
                 claim = batches.claim_batch(engine, job_id, number, f"w{seed}", -1.0 if dies else 60.0)
                 if claim is not None and not dies:

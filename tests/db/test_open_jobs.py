@@ -5,7 +5,7 @@ from datetime import timedelta
 from making import claimed, finish, open_job
 from sqlalchemy import update
 
-from db import batches, endings, liveness, workers
+from db import batches, due, endings, liveness, workers
 from db.engine import now, writing
 from db.schema import batch
 from oddlot.words import JobState
@@ -14,7 +14,7 @@ from oddlot.words import JobState
 def test_an_open_job_tells_what_waits_works_is_stuck_and_has_failed_before(engine, submit):
     assert liveness.open_jobs(engine, max_attempts=3) == []
     job = submit(15, batch_size=3)
-    batches.due_for_publishing(engine, older_than_seconds=None, limit=2)
+    due.due_for_publishing(engine, older_than_seconds=None, limit=2)
     claimed(engine, job, 1)
     claimed(engine, job, 2, lease=-3600.0)
     for _ in range(2):

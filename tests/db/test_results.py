@@ -8,9 +8,9 @@ from making import claimed, finish, scored
 
 from db import fits, workers
 from db.batches import Outcome
-from db.engine import now, reading, writing
+from db.engine import now, reading
 from db.results import ResultFilter, calibration_sizes, count_p_values, iter_results
-from db.schema import verdict
+from db.verdicts import add_verdict
 from oddlot.errors import LateResult
 from oddlot.processes import identity
 from oddlot.words import ItemState, Verdict
@@ -71,9 +71,8 @@ def test_filters(engine, job, submit):
 
 def test_the_latest_verdict_is_shown_and_reviewed_items_can_be_left_out(engine, job):
     first = next(iter_results(engine, ResultFilter(flagged_only=True)))["item"]
-    with writing(engine) as connection:
-        for word in (Verdict.UNSURE, Verdict.DEFECT):
-            connection.execute(verdict.insert().values(item_id=first, verdict=word, at=now(connection)))
+    for word in (Verdict.UNSURE, Verdict.DEFECT):
+        add_verdict(engine, first, word, reviewer="Ada")
     rows = list(iter_results(engine, ResultFilter(flagged_only=True)))
     assert [row["verdict"] for row in rows] == [Verdict.DEFECT, None, None]
     assert scores(engine, flagged_only=True, unreviewed=True) == [0.7, 0.51]

@@ -95,7 +95,9 @@ FOURTH = [
 
 FIFTH = [*FOURTH, "UPDATE job SET pruning = false WHERE id = 2"]
 
-ROWS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH}
+SIXTH = [*FIFTH, "UPDATE result SET verdict = 'defect' WHERE item_id = 1"]
+
+ROWS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH}
 """What each revision may hold."""
 
 
@@ -175,6 +177,8 @@ def test_an_upgrade_keeps_every_row_and_the_commands_work_on_them(database_url, 
     ]
     assert [row["state"] for row in read("results", "--job", "1")] == ["scored", "scored", "unreadable"]
     assert [row["path"] for row in read("flagged")] == ["/data/lot/a.png"]
+    assert [row["path"] for row in read("flagged", "--verdict", "defect")] == ["/data/lot/a.png"]
+    assert read("flagged", "--unreviewed") == []
     assert [(row["version"], row["state"]) for row in read("models")] == [(1, "retired"), (2, "active")]
     assert read("models", "rollback", "flange")["version"] == 1
     assert read("cancel", "2")["cancelled"] == 1  # the other two are in somebody's hands

@@ -43,4 +43,4 @@ def test_normalised_maps_their_gradients_and_what_is_kept_of_them_are_those_of_k
         gradients = tape.gradient(loss, [maps, *norm.trainable_variables])
         found.append([normal, *gradients, *(weight.numpy() for weight in norm.weights), norm(maps, training=False)])
     for theirs, ours in zip(*found, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=2e-5)
+        np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)  # sums of 288 float32

@@ -10,6 +10,7 @@ from ganomaly import bundle_folder
 from ganomaly.bundle import open_bundle, read_card, read_sheet, write_bundle
 from ganomaly.manifest import LIMITS, MANIFEST, sha256_of
 from oddlot.errors import BundleError
+from oddlot.words import Runtime
 
 FILES = [MANIFEST, *LIMITS]
 PREPROCESSING = {"size": 32, "channels": 1, "depth": 8, "window": [0.0, 1.0], "canvas": None, "region": None}
@@ -18,7 +19,7 @@ SHEET = b"no picture, and nobody looks"
 
 
 def test_bundle_comes_back_with_equal_scores(written, detector, calibration, pictures) -> None:
-    opened = open_bundle(*written)
+    opened = open_bundle(*written, runtime=Runtime.TENSORFLOW)  # what it was written by: the same to the bit
     assert opened.sha256 == written[1]
     assert opened.calibration == calibration
     assert opened.preprocessing == PREPROCESSING

@@ -1,11 +1,14 @@
 """A lease's owner can be recognised as dead, and is never taken for dead while it lives or cannot be seen."""
 
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 from oddlot import processes
 from oddlot.processes import identity, is_provably_dead
@@ -65,6 +68,27 @@ def test_a_child_gets_its_signal_when_the_parent_is_killed():
         assert time.monotonic() < deadline
     parent.stdin.close()
     parent.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("groups", "cores"),
+    [
+        ({}, math.inf),
+        ({"": "max 100000", "docker/one": "max 100000"}, math.inf),
+        ({"docker/one": "150000 100000"}, 1.5),
+        ({"docker": "200000 100000", "docker/one": "400000 100000"}, 2.0),
+        ({"docker/one": "garbage"}, math.inf),
+    ],
+)
+def test_a_container_may_have_less_time_than_it_has_cores(groups, cores, tmp_path):
+    mounted, membership = tmp_path / "cgroup", tmp_path / "membership"
+    membership.write_text("0::/docker/one\n")
+    for group, limit in {"docker/one": None, **groups}.items():
+        (mounted / group).mkdir(parents=True, exist_ok=True)
+        if limit is not None:
+            (mounted / group / "cpu.max").write_text(f"{limit}\n")
+    assert processes._share_of_time(mounted, membership) == cores
+    assert processes._share_of_time(mounted, tmp_path / "none") == math.inf
 
 
 def test_the_memory_is_that_of_the_machine_or_less_where_a_container_has_less():

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from oddlot.errors import OddlotError
+from pictures import names
 from pictures.listing import ListingReport, list_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,3 +178,30 @@ def test_folders_that_the_account_may_not_enter_are_told_and_the_rest_goes_on():
         "closed/below itself": "/closed/below is not a folder: give the folder that holds the pictures",
     }
     assert left_out == {}
+
+
+def test_the_names_of_a_large_folder_come_in_order_and_each_once(monkeypatch):
+    """Also those that are no text, and those that begin like others."""
+    monkeypatch.setattr(names, "RUN", 64)
+    monkeypatch.setattr(names, "BLOCK", 10)
+    odd = [os.fsdecode(b"teil-\xff\xe9.png"), "größe 部品.tif", "two\nlines.png", "a", "a b", "🔩.png"]
+    for count in (0, 1, 63, 64, 65, 1000):
+        given = [*(f"{(i * 7919) % count:04}.png" for i in range(count)), *odd]
+        assert list(names.in_order(iter(given))) == sorted(given)
+
+
+def test_the_names_of_a_large_folder_take_little_memory(monkeypatch):
+    monkeypatch.setattr(names, "RUN", 5_000)  # that many are in memory at any rate
+
+    def made():
+        return (f"part-{(i * 7919) % 200_003:07}.png" for i in range(100_000))
+
+    def most(call) -> int:
+        tracemalloc.start()
+        for _ in call():
+            pass
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return peak
+
+    assert most(lambda: names.in_order(made())) < most(lambda: sorted(made())) / 4

@@ -6,10 +6,11 @@ import pytest
 from morning import HELD, NIGHT, make_job, make_many, make_model
 from sqlalchemy import event, update
 
-from db import review, review_words
+from db import flagged, review, review_words
 from db.engine import reading, writing
 from db.items import get_item
 from db.jobs import get_job
+from db.results import ResultFilter, iter_results
 from db.review import UNREVIEWED, Choice
 from db.review_nights import same_name, score_histogram, without_result
 from db.review_places import ladder
@@ -53,15 +54,21 @@ def test_pages_hold_every_flagged_item_once_in_order_of_score(engine, night) -> 
     assert [one.score for one in found] == sorted((one.score for one in found), reverse=True)
 
 
-@pytest.mark.parametrize("apart", [60, 1])
+@pytest.mark.parametrize(
+    ("apart", "sorted_apart", "stated"), [(6, 5000, 5000), (1, 5000, 5000), (1, 0, 5000), (1, 0, 1)]
+)
 def test_jobs_asked_apart_or_together_give_the_same_pages(
-    engine, settings, model, tmp_path, night, monkeypatch, apart
+    engine, settings, model, tmp_path, night, monkeypatch, apart, sorted_apart, stated
 ) -> None:
     other = make_job(engine, settings, model, tmp_path / "other", SCORES, line="press-4", side=16)
     monkeypatch.setattr(review, "ASKED_APART", apart)
+    monkeypatch.setattr(flagged, "SORTED_APART", sorted_apart)
+    monkeypatch.setattr(flagged, "IN_A_STATEMENT", stated)
     found = walk(review.flagged_page, engine, Choice(night=NIGHT), 7)
     wanted = {made.items[name] for made in (night, other) for name in list(SCORES)[:12]}
     assert len(found) == 24
+    listed = iter_results(engine, ResultFilter(night=NIGHT, flagged_only=True, believed_only=True))
+    assert [row["score"] for row in listed] == [one.score for one in found]
     assert {one.item_id for one in found} == wanted
     assert [one.key for one in found] == sorted((one.key for one in found), reverse=True)
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import Engine, select
 
-from db import batches, jobs, models, sweeping
+from db import due, jobs, models, sweeping
 from db.engine import reading
 from db.models import ModelRow
 from db.results import ResultFilter, iter_results
@@ -62,7 +62,7 @@ def batch_row(engine: Engine, job_id: int, number: int) -> Any:
 def work_off(engine: Engine, settings: Settings, job_id: int) -> int:
     """Publish, inspect and sweep in turns until the job is finished; returns the rounds that took."""
     for round_ in range(1, 60):
-        for of_job, number, _ in batches.due_for_publishing(engine, older_than_seconds=None, limit=100):
+        for of_job, number, _ in due.due_for_publishing(engine, older_than_seconds=None, limit=100):
             inspection.inspect_batch(engine, settings, of_job, number)
         sweeping.sweep(engine, max_attempts=settings.max_attempts)
         if jobs.get_job(engine, job_id).finished_at is not None:

@@ -9,7 +9,7 @@ import pytest
 from shop import ONE_DATABASE, child, eventually, rows
 from sqlalchemy import func, select
 
-from db import batches, endings, jobs
+from db import batches, due, endings, jobs
 from db.batches import Outcome
 from db.engine import reading
 from db.schema import item
@@ -57,7 +57,7 @@ def sizes_of_batches(engine, job_id):
 
 def look_at_all(engine, job):
     """Every waiting batch of the job is inspected; here all of its files are unreadable."""
-    for of_job, number, _ in batches.due_for_publishing(engine, older_than_seconds=None, limit=100):
+    for of_job, number, _ in due.due_for_publishing(engine, older_than_seconds=None, limit=100):
         claim = batches.claim_batch(engine, of_job, number, "me", 60.0)
         outcomes = [
             Outcome(found.id, ItemState.UNREADABLE, error="not a picture", sha256="0" * 64) for found in claim.items
@@ -78,8 +78,8 @@ def test_thousands_of_files_are_listed_once_in_order_in_batches(engine, settings
     expected = [folder / name / f"{i:04}.png" for name, n in (("", 800), ("a", 800), ("b", 900)) for i in range(n)]
     assert [row["path"] for row in rows(engine, job.id)] == [str(path) for path in expected]
     assert sizes_of_batches(engine, job.id) == [*[16] * 62, 8, *[16] * 62, 8, *[16] * 31, 4]
-    due = batches.due_for_publishing(engine, older_than_seconds=None, limit=1000)
-    assert due == [(job.id, number, 5) for number in range(1, 159)]
+    told = due.due_for_publishing(engine, older_than_seconds=None, limit=1000)
+    assert told == [(job.id, number, 5) for number in range(1, 159)]
 
 
 def test_a_slow_share_is_written_down_in_smaller_parts(engine, settings, model, folder, monkeypatch):
@@ -215,7 +215,7 @@ def all_are_listed_once(engine, folder, job):
 
 @ONE_DATABASE
 def test_nobody_works_on_or_takes_over_what_a_living_submitter_lists(engine, settings, folder, half_listed):
-    assert batches.due_for_publishing(engine, older_than_seconds=None, limit=9) == []
+    assert due.due_for_publishing(engine, older_than_seconds=None, limit=9) == []
     assert batches.claim_batch(engine, 1, 1, "me", 60.0) is None
     with pytest.raises(StateError, match="wait for that"):
         retry(engine, settings, 1)

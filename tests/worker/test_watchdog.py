@@ -8,7 +8,7 @@ import pytest
 from shop import ONE_DATABASE, child
 from sqlalchemy import update
 
-from db import batches, endings, workers
+from db import due, endings, workers
 from db.engine import now, writing
 from db.schema import batch
 from worker.watchdog import Watchdog
@@ -51,7 +51,7 @@ def holding(job, number, variables):
 
 
 def publish(engine):
-    batches.due_for_publishing(engine, older_than_seconds=None, limit=100)
+    due.due_for_publishing(engine, older_than_seconds=None, limit=100)
 
 
 def has_waited(engine, job, seconds=STALL + 1):

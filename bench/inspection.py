@@ -1,0 +1,163 @@
+"""A whole job beside the limit of its parts: `python -m bench.inspection [--precisions float32,bfloat16,int8]`.
+
+For pictures of 300 pixels and of 12 megapixels, JPEG, the default detector in each precision: the pictures a second of
+a job from submitting to done, by the real commands, queue and SQL, with one worker process a core that has its model;
+and the limit: one process, one core, alone, nothing but decoding and resizing a picture (`load`) and the network in
+batches (`network`), times the cores. The share of the limit that a job reaches should be 0.9. `first` are the seconds
+of a core until a bundle is ready in a process. `--runtime tensorflow` shows the other library. Takes some minutes.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bench.footprint import Footprint
+from db import jobs, models
+from db.engine import open_database
+from oddlot.processes import available_cores
+from oddlot.settings import Settings, load_settings
+from pictures.drawing import draw_set
+
+KINDS = {"300 pixels": ((300, 300), 3000), "12 megapixels": ((4000, 3000), 400)}
+DIFFERENT = 40
+"""Pictures that are drawn of each kind; a night holds them many times, as links."""
+
+
+def draw(folder: Path) -> None:
+    draw_set(folder / "drawn", good_train=160, good_test=DIFFERENT, defects=0, seed=3)
+    drawn = sorted((folder / "drawn" / "tonight").iterdir())
+    rng = np.random.default_rng(4)
+    for kind, (size, count) in KINDS.items():
+        (folder / kind).mkdir()
+        (folder / f"{kind} once").mkdir()
+        noise = Image.fromarray(
+            rng.integers(0, 40, (size[1], size[0]), np.uint8)
+        )  # a camera's: it must be decoded, too
+        for number, path in enumerate(drawn):
+            picture = Image.blend(Image.open(path).convert("L").resize(size), noise, 0.1)
+            picture.convert("RGB").save(folder / f"{kind} once" / f"{number:03}.jpg", quality=90)
+        once = sorted((folder / f"{kind} once").iterdir())
+        for number in range(count):
+            (folder / kind / f"{number:05}.jpg").hardlink_to(once[number % len(once)])
+
+
+def limit(bundle: str, sha256: str, folder: str, runtime: str) -> None:
+    """Seconds a picture of `load` and `network` on one core, as JSON: in a process of its own."""
+    from ganomaly.bundle import open_bundle
+    from oddlot.words import Runtime
+    from pictures.decoding import decode
+    from pictures.preprocessing import Preprocessing
+    from pictures.reading import preprocess
+
+    os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[0]})
+    began = time.process_time()
+    opened = open_bundle(Path(bundle), sha256, runtime=Runtime(runtime), threads=1)
+    start = time.process_time() - began
+    preprocessing = Preprocessing.from_dict(opened.preprocessing)
+    files = sorted(Path(folder).iterdir())
+
+    def load() -> list[np.ndarray]:
+        return [
+            preprocess(decode(path.read_bytes(), max_pixels=10**9, target=preprocessing.whole_side), preprocessing)
+            for path in files
+        ]
+
+    pixels = np.stack(load())
+    opened.detector.score(pixels)
+    print(json.dumps({"load": best(load), "network": best(lambda: opened.detector.score(pixels)), "start": start}))
+
+
+def best(act) -> float:
+    """Seconds a picture, the best of five rounds over all that were drawn."""
+    rounds = []
+    for _ in range(5):
+        began = time.perf_counter()
+        act()
+        rounds.append((time.perf_counter() - began) / DIFFERENT)
+    return min(rounds)
+
+
+def oddlot(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "cli.main", *map(str, arguments)]
+
+
+def run_job(settings: Settings, environ: dict[str, str], name: str, folder: Path) -> float:
+    """Pictures a second from submitting to done."""
+    subprocess.run(oddlot("submit", name, folder, "--wait"), env=environ, check=True, capture_output=True)
+    engine = open_database(settings.database_url)
+    row = jobs.list_jobs(engine, limit=1)[0]
+    engine.dispose()
+    if row.scored != row.listed or row.finished_at is None:
+        sys.exit(f"{row.scored} of {row.listed} were scored")
+    return row.listed / (row.finished_at - row.created_at).total_seconds()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--precisions", default="float32,bfloat16,int8")
+    parser.add_argument("--runtime", default="auto")
+    wish = parser.parse_args()
+    cores = available_cores()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, home = Path(scratch), Path(scratch) / "home"
+        draw(folder)
+        variables = {
+            "ODDLOT_HOME": str(home), "ODDLOT_SETTLE_SECONDS": "0", "ODDLOT_HOLD": "false",
+            "ODDLOT_RUNTIME": wish.runtime,
+        }  # fmt: skip
+        environ = os.environ | variables
+        settings = load_settings(environ)
+        for precision in wish.precisions.split(","):
+            good, quick = folder / "drawn" / "train" / "good", ("--epochs", 1, "--force")
+            fit = oddlot("fit", precision, good, "--precision", precision, *quick)
+            subprocess.run(fit, env=environ, check=True, capture_output=True)
+        print(f"{cores} cores, {wish.runtime}; pictures a second")
+        columns = "".join(f"{name:>9}" for name in ("load", "network", "limit", "job", "share", "first, s"))
+        print(f"{'pictures':<15}{'precision':<10}{columns}")
+        for precision in wish.precisions.split(","):
+            watched = Footprint()
+            with watched, (folder / "worker.log").open("ab") as log:
+                worker = subprocess.Popen(
+                    oddlot("worker", "--concurrency", cores), env=watched.environ(**variables), stdout=log, stderr=log
+                )
+                try:
+                    for kind in KINDS:
+                        for _ in range(cores):  # so that every process has loaded the model
+                            run_job(settings, environ, precision, folder / f"{kind} once")
+                        measured = measure_limit(settings, precision, folder / f"{kind} once", wish.runtime)
+                        reached = run_job(settings, environ, precision, folder / kind)
+                        most = cores / (measured["load"] + measured["network"])
+                        figures = [1 / measured["load"], 1 / measured["network"], most, reached]
+                        cells = "".join(f"{figure:>9.1f}" for figure in figures)
+                        share = f"{reached / most:>9.2f}{measured['start']:>9.2f}"
+                        print(f"{kind:<15}{precision:<10}{cells}{share}", flush=True)
+                finally:
+                    worker.terminate()
+                    worker.wait()
+            print(f"{'':<15}{precision:<10}worker with {cores} processes: {watched.shared_out:.0f} MB", flush=True)
+
+
+def measure_limit(settings: Settings, name: str, folder: Path, runtime: str) -> dict[str, float]:
+    engine = open_database(settings.database_url)
+    row = models.get_model(engine, name)
+    engine.dispose()
+    program = [sys.executable, "-m", "bench.inspection", "--limit"]
+    arguments = [str(settings.model_store / row.bundle_uri), row.bundle_sha256, str(folder), runtime]
+    told = subprocess.run([*program, *arguments], check=True, capture_output=True, text=True)
+    found: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
+    return found
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--limit"]:
+        limit(*sys.argv[2:])
+    else:
+        main()

@@ -1,0 +1,160 @@
+"""How many pictures this machine can inspect: measured with a model and pictures that are here, in about a minute.
+
+As many processes as a worker has, each with its share of the cores, read and score as a worker does; nothing is
+queued or recorded.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Engine, select
+
+from db.engine import reading
+from db.models import ModelRow
+from db.schema import item, job
+from oddlot.errors import OddlotError, UnreadablePicture
+from oddlot.processes import available_cores
+from oddlot.settings import Settings
+
+SECONDS = 20.0
+"""For which each process reads and scores, after the model is loaded."""
+FILES = 200
+"""Pictures of the latest job that are read again and again, at most."""
+QUEUE_SHARE = 0.1
+"""What a real job may need beside reading and scoring, as a share (docs/performance.md): left out of the count."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Pictures a second of all `processes` together; `files` is how many different pictures were read, 0 where none was
+    there: then only the scoring was measured."""
+
+    rate: float
+    processes: int
+    files: int
+
+    @property
+    def a_night(self) -> int:
+        """Pictures in eight hours, to two digits, with what a job needs beside."""
+        return _two_digits(self.rate * (1 - QUEUE_SHARE) * 8 * 3600)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What one process is to do, as it is told on its standard input."""
+
+    bundle: str
+    sha256: str
+    runtime: str
+    threads: int
+    seconds: float
+    files: list[str]
+    max_pixels: int
+    max_file_bytes: int
+
+
+def measure(engine: Engine, settings: Settings, model: ModelRow, seconds: float = SECONDS) -> Capacity:
+    """Raises OddlotError where a process cannot do it."""
+    files = latest_pictures(engine, model.name)
+    processes = settings.concurrency or available_cores()
+    wish = Wish(
+        str(settings.model_store / model.bundle_uri), model.bundle_sha256, settings.runtime,
+        max(1, available_cores() // processes), seconds, files, settings.max_pixels, settings.max_file_bytes,
+    )  # fmt: skip
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-m", "worker.capacity"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(processes)
+    ]  # fmt: skip
+    try:
+        for process in running:  # all of them begin before the first answer is waited for
+            assert process.stdin is not None
+            with suppress(BrokenPipeError):  # it has died, and says why below
+                process.stdin.write(json.dumps(asdict(wish)))
+                process.stdin.close()
+            process.stdin = None
+        told = [process.communicate() for process in running]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    rates = []
+    for process, (out, err) in zip(running, told, strict=True):
+        if process.returncode != 0:
+            lines = err.strip().splitlines()
+            raise OddlotError(f"the capacity cannot be measured: {lines[-1] if lines else 'its process was killed'}")
+        rates.append(float(json.loads(out.splitlines()[-1])))
+    return Capacity(sum(rates), processes, len(files))
+
+
+def latest_pictures(engine: Engine, name: str) -> list[str]:
+    """Pictures of the latest job of that model that are still there."""
+    from db.schema import model
+
+    latest = (
+        select(job.c.id)
+        .join(model, model.c.id == job.c.model_id)
+        .where(model.c.name == name, job.c.listed > 0)
+        .order_by(job.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    with reading(engine) as connection:
+        paths = connection.execute(select(item.c.path).where(item.c.job_id == latest).limit(FILES)).scalars().all()
+    return [path for path in paths if Path(path).is_file()]
+
+
+def _two_digits(count: float) -> int:
+    return int(float(f"{count:.2g}"))
+
+
+def _work(wish: Wish) -> float:
+    """Pictures a second of this process."""
+    from ganomaly.bundle import open_bundle, read_golden
+    from ganomaly.scoring import SCORING_BATCH
+    from oddlot.words import Runtime
+    from pictures.preprocessing import Preprocessing
+    from pictures.reading import read_picture
+
+    folder = Path(wish.bundle)
+    bundle = open_bundle(folder, wish.sha256, runtime=Runtime(wish.runtime), threads=wish.threads)
+    preprocessing = Preprocessing.from_dict(bundle.preprocessing)
+    together = preprocessing.at_once(SCORING_BATCH)
+    golden = read_golden(folder)
+
+    def batch(start: int) -> np.ndarray:
+        found: list[np.ndarray] = []
+        for number in range(start, start + together if wish.files else start):
+            with suppress(UnreadablePicture):  # it costs the time that it costs in a job, too
+                picture = read_picture(
+                    wish.files[number % len(wish.files)], preprocessing,
+                    max_pixels=wish.max_pixels, max_file_bytes=wish.max_file_bytes,
+                )  # fmt: skip
+                found.append(picture.pixels)
+        return np.stack(found) if found else golden[np.resize(np.arange(len(golden)), together)]
+
+    bundle.detector.score(batch(0))
+    began, done = time.monotonic(), 0
+    while (taken := time.monotonic() - began) < wish.seconds:
+        bundle.detector.score(batch(done))
+        done += together
+    return done / taken
+
+
+def main() -> None:
+    try:
+        print(json.dumps(_work(Wish(**json.load(sys.stdin)))))  # noqa: T201 - for `measure`
+    except OddlotError as error:
+        sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main()
