@@ -77,8 +77,8 @@ def build_discriminator(config: Config, seed: int, name: str, scale: int = 0) ->
         logit = layers.Dense(1, **weights.dense())(layers.GlobalAveragePooling2D()(features))
     else:
         features = _pyramid_features(picture, config, weights)
-        logit = layers.Conv2D(1, pyramid(config.size)[1], use_bias=False, **weights.conv())(features)
-        logit = layers.Flatten()(logit)
+        # A convolution over all places that are left, with the authors; as a projection it takes no time.
+        logit = Projection(1, use_bias=False, **weights.conv())(layers.Flatten()(features))
     return keras.Model(picture, [features, logit], name=name)
 
 

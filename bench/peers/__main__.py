@@ -150,16 +150,15 @@ def naive(night: Path, work: Path) -> Figures:
     from worker.broker import server_binary
 
     work.mkdir()
-    ran([sys.executable, "-c", SAVE, work / "model.keras"], {**os.environ})
     address = f"redis+socket://{work}/queue.sock"
     with Footprint() as footprint:
-        environ = footprint.environ(NAIVE_BROKER=address, NAIVE_MODEL=str(work / "model.keras"))
+        environ = footprint.environ(NAIVE_BROKER=address)
         server = [str(server_binary()), "--port", "0", "--unixsocket", str(work / "queue.sock"), "--save", ""]
         started = [subprocess.Popen(server, env=environ, cwd=work, stdout=subprocess.DEVNULL)]
         worker = [sys.executable, "-m", "celery", "-A", "bench.peers.naive", "worker", "--pool", "solo", "-l", "ERROR"]
         started.append(subprocess.Popen(worker, env=environ, cwd=ROOT, stdout=subprocess.DEVNULL))
         try:
-            os.environ |= {"NAIVE_BROKER": address, "NAIVE_MODEL": ""}
+            os.environ["NAIVE_BROKER"] = address
             while not (work / "queue.sock").exists():
                 time.sleep(0.1)
             from bench.peers.naive import inspect
@@ -175,19 +174,6 @@ def naive(night: Path, work: Path) -> Figures:
                 process.terminate()
                 process.wait()
     return told_of(Figures("naive worker", 0, predicted, 0, footprint.resident, footprint.shared_out))
-
-
-SAVE = f"""
-import sys
-import keras
-from ganomaly.config import paper
-from ganomaly.networks import build_decoder, build_encoder
-config = paper({SIZE}, 3)
-first, decoder, second = build_encoder(config, 0, "a"), build_decoder(config, 1, "b"), build_encoder(config, 2, "c")
-picture = keras.Input(({SIZE}, {SIZE}, 3))
-latent = first(picture, training=True)  # the plain dense layers
-keras.Model(picture, [latent, second(decoder(latent), training=True)]).save(sys.argv[1])
-"""
 
 
 def show(sides: list[Figures]) -> None:

@@ -112,7 +112,7 @@ def test_paper_layers_stand_in_the_order_of_the_authors() -> None:
     config = paper(32, 1)
     encoder, decoder = build_encoder(config, 0, "e"), build_decoder(config, 0, "d")
     assert kinds(encoder) == [*pyramid_of_32, "Flatten", "Projection"]
-    assert kinds(build_discriminator(config, 0, "x")) == [*pyramid_of_32, "Conv2D", "Flatten"]
+    assert kinds(build_discriminator(config, 0, "x")) == [*pyramid_of_32, "Flatten", "Projection"]
     up = 2 * ["Conv2DTranspose", "Norm", "ReLU"]
     assert kinds(decoder) == ["Projection", "Reshape", "Norm", "ReLU", *up, "Conv2DTranspose"]
     assert decoder.layers[-1].activation.__name__ == "tanh"
