@@ -187,9 +187,10 @@ def _capacity(name: str | None) -> Iterator[Finding]:
     note(f"measuring with {row.name} version {row.version}; other work on this machine makes it look slower")
     found = measure(session.engine, session.settings, row)
     read = f"{found.files} pictures of its latest job" if found.files else "no pictures: only the scoring was measured"
+    processes = "1 process" if found.processes == 1 else f"{found.processes} processes"
     yield Finding(
         "capacity", "ok",
-        f"{found.rate:.0f} pictures a second in {found.processes} processes, about {found.a_night:,} in a night of "
+        f"{found.rate:.0f} pictures a second in {processes}, about {found.a_night:,} in a night of "
         f"8 hours ({row.name} version {row.version}, {read})",
         "" if found.files else f"inspect a folder first: then up to {FILES} of its pictures are read, too",
     )  # fmt: skip
