@@ -1,7 +1,7 @@
 """Adam (Kingma, Ba: Adam: A Method for Stochastic Optimization, ICLR 2015) as one operation for each variable.
 
-Keras's own goes over a variable, its gradient and both moments a dozen times, one elementary operation after the other.
-With 13 million weights that was a seventh of a training step; TensorFlow's fused kernel goes over them once.
+Keras's own goes over a variable, its gradient and both moments a dozen times, one elementary operation after the other;
+TensorFlow's fused kernel goes over them once.
 """
 
 from collections.abc import Sequence
