@@ -13,6 +13,7 @@ from ganomaly.detector import Detector
 from ganomaly.gan import GANomaly
 from ganomaly.tiling import PLACES, Layout
 from oddlot.errors import BundleError
+from oddlot.words import Runtime
 
 MOST = 5
 KINDS = [("paper", 32, 1), ("article", 48, 3), ("features", 128, 1)]
@@ -155,7 +156,7 @@ def test_a_bundle_with_tiles_and_a_mask_comes_back_with_equal_scores(tmp_path):
         tmp_path / "1", detector=looking, calibration=calibration, preprocessing={}, card={}, golden=pictures[:2],
         sheet=b"",
     )  # fmt: skip
-    opened = open_bundle(tmp_path / "1", sha256).detector
+    opened = open_bundle(tmp_path / "1", sha256, runtime=Runtime.TENSORFLOW).detector
     assert opened.config == detector.config
     after = opened.score(pictures)
     assert after.raw.tobytes() == before.raw.tobytes()
