@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from bench.footprint import Footprint
+from bench.long_run import oddlot
 from db import jobs, models
 from db.engine import open_database
 from oddlot.processes import available_cores
@@ -90,10 +91,6 @@ def best(act) -> float:
         act()
         rounds.append((time.perf_counter() - began) / DIFFERENT)
     return min(rounds)
-
-
-def oddlot(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "cli.main", *map(str, arguments)]
 
 
 def run_job(settings: Settings, environ: dict[str, str], name: str, folder: Path) -> tuple[float, float]:

@@ -82,8 +82,14 @@ def in_range(connection: Connection, column: ColumnElement[int], job_id: int) ->
 
     PostgreSQL takes the items of a job for spread over the whole table, and looks for the first from its beginning.
     """
+    ends = ends_of(connection, job_id)
+    return [] if ends is None else [column.between(*ends)]
+
+
+def ends_of(connection: Connection, job_id: int) -> tuple[int, int] | None:
+    """The lowest and the highest number that a job's items may have; None where it, or the job, has none."""
     ends = connection.execute(select(job.c.first_item, job.c.last_item).where(job.c.id == job_id)).one_or_none()
-    return [] if ends is None or None in ends else [column.between(*ends)]
+    return None if ends is None or None in ends else (ends[0], ends[1])
 
 
 def no_such_item(item_id: int) -> NotFoundError:

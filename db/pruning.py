@@ -8,9 +8,10 @@ import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, delete, exists, func, not_, or_, select, update
+from sqlalchemy import ColumnElement, Engine, Table, and_, delete, exists, func, not_, or_, select, update
 
 from db.engine import now, reading, writing
+from db.items import ends_of
 from db.schema import IS_OPEN, audit, batch, job, result, schedule, schedule_run, verdict
 from db.settling import lock_job
 from oddlot.words import JobState
@@ -85,7 +86,7 @@ def remove_rows(engine: Engine, job_id: int, *, keep_verdicts: bool) -> Iterator
     Two at once do no harm: each row is removed, and counted, by one of them.
     """
     with reading(engine) as connection:
-        bounds = _item_numbers(connection, job_id)
+        bounds = ends_of(connection, job_id)
     if bounds is not None:
         # By ranges of numbers: a job's items were numbered one after the other, and a range needs no sorting.
         for start in range(bounds[0], bounds[1] + 1, STEP):
@@ -104,7 +105,7 @@ def finish(engine: Engine, job_id: int, *, keep_verdicts: bool) -> bool:
     """Say that the pruning of a job is at its end; False where something is left after all."""
     with writing(engine) as connection:
         lock_job(connection, job_id)
-        bounds = _item_numbers(connection, job_id)
+        bounds = ends_of(connection, job_id)
         left = bounds is not None and any(
             connection.execute(select(exists().where(_going(table, job_id, *bounds, keep_verdicts)))).scalar_one()
             for table in (result, audit)
@@ -117,7 +118,7 @@ def finish(engine: Engine, job_id: int, *, keep_verdicts: bool) -> bool:
 def removable(engine: Engine, job_id: int, *, keep_verdicts: bool) -> Removable:
     """What `remove_rows` would remove."""
     with reading(engine) as connection:
-        bounds = _item_numbers(connection, job_id)
+        bounds = ends_of(connection, job_id)
         if bounds is None:
             return Removable(job_id, 0, 0)
         counts = [
@@ -176,12 +177,6 @@ def _due(rule: Rule) -> ColumnElement[bool]:
     if rule.schedule_id is None:
         return due
     return and_(due, job.c.id.in_(select(schedule_run.c.job_id).where(schedule_run.c.schedule_id == rule.schedule_id)))
-
-
-def _item_numbers(connection: Connection, job_id: int) -> tuple[int, int] | None:
-    """The lowest and the highest number that a job's items may have; None where it has none."""
-    low, high = connection.execute(select(job.c.first_item, job.c.last_item).where(job.c.id == job_id)).one()
-    return None if low is None or high is None else (low, high)
 
 
 def _going(table: Table, job_id: int, start: int, end: int, keep_verdicts: bool) -> ColumnElement[bool]:

@@ -14,7 +14,7 @@ from ganomaly.config import Config
 from ganomaly.gan import GANomaly
 from ganomaly.member import Member
 from ganomaly.scoring import Scorer
-from ganomaly.shapes import least_weights, seen_shape
+from ganomaly.shapes import check_enough, seen_shape
 from ganomaly.tiling import PLACES, Watched
 from ganomaly.view import FeatureView, PixelView, view_for
 
@@ -54,10 +54,7 @@ class Detector(Scorer):
     @classmethod
     def from_weights(cls, config: Config, weights: Mapping[str, np.ndarray]) -> "Detector":
         """Raises ValueError where the arrays are not those of the network: names, shapes, finite float32."""
-        # Before any memory is taken for them.
-        numbers = sum(array.size for name, array in weights.items() if name != PLACES)
-        if numbers < config.folds * least_weights(config):
-            raise ValueError("it holds fewer numbers than such a network has")
+        check_enough(config, weights)
         detector = cls(config)
         weights = dict(weights)
         if PLACES in weights:

@@ -15,12 +15,11 @@ from keras import layers, ops
 
 from ganomaly.config import Config
 from ganomaly.memory import Memory
-from ganomaly.shapes import pyramid, seen_shape
+from ganomaly.shapes import ARTICLE_EPSILON, LEAK, PAPER_EPSILON, pyramid, seen_shape
 
 # Momentum 0.9 here is what other libraries call 0.1; epsilon as the authors have it. The article's code has Keras's
 # 0.99, with which the statistics of a short training belong to networks of long ago: its scores are useless then.
-_NORM = {"momentum": 0.9, "epsilon": 1e-5}
-_LEAK = 0.2
+_NORM = {"momentum": 0.9, "epsilon": PAPER_EPSILON}
 
 
 def build_encoder(config: Config, seed: int, name: str, scale: int = 0) -> keras.Model:
@@ -84,7 +83,7 @@ def build_discriminator(config: Config, seed: int, name: str, scale: int = 0) ->
 
 def _map_features(x: keras.KerasTensor, config: Config, weights: "_Weights") -> keras.KerasTensor:
     for _ in range(2):
-        x = layers.LeakyReLU(_LEAK)(layers.Conv2D(config.width, 1, **weights.dense())(x))
+        x = layers.LeakyReLU(LEAK)(layers.Conv2D(config.width, 1, **weights.dense())(x))
     return x
 
 
@@ -92,19 +91,19 @@ def _pyramid_features(x: keras.KerasTensor, config: Config, weights: "_Weights")
     halvings, _ = pyramid(config.size)
     filters = config.width
     x = layers.Conv2D(filters, 4, 2, padding="same", use_bias=False, **weights.conv())(x)
-    x = layers.LeakyReLU(_LEAK)(x)
+    x = layers.LeakyReLU(LEAK)(x)
     for _ in range(halvings - 1):
         filters *= 2
         x = layers.Conv2D(filters, 4, 2, padding="same", use_bias=False, **weights.conv())(x)
-        x = layers.LeakyReLU(_LEAK)(Norm(**weights.norm())(x))
+        x = layers.LeakyReLU(LEAK)(Norm(**weights.norm())(x))
     return x
 
 
 def _article_features(x: keras.KerasTensor, weights: "_Weights") -> keras.KerasTensor:
-    x = layers.LeakyReLU(_LEAK)(layers.Conv2D(32, 5, padding="same", **weights.decayed())(x))
+    x = layers.LeakyReLU(LEAK)(layers.Conv2D(32, 5, padding="same", **weights.decayed())(x))
     for filters in (64, 128, 128):
         x = layers.Conv2D(filters, 3, 2, padding="same", **weights.decayed())(x)
-        x = layers.LeakyReLU(_LEAK)(Norm(momentum=_NORM["momentum"])(x))
+        x = layers.LeakyReLU(LEAK)(Norm(momentum=_NORM["momentum"], epsilon=ARTICLE_EPSILON)(x))
     return x
 
 
@@ -112,7 +111,7 @@ def _article_decoder(x: keras.KerasTensor, config: Config, weights: "_Weights") 
     side = config.size // 8
     x = layers.Reshape((side, side, 128))(Projection(side * side * 128, **weights.dense())(x))
     for filters in (128, 64, 32):
-        x = layers.LeakyReLU(_LEAK)(layers.Conv2DTranspose(filters, 3, 2, padding="same", **weights.decayed())(x))
+        x = layers.LeakyReLU(LEAK)(layers.Conv2DTranspose(filters, 3, 2, padding="same", **weights.decayed())(x))
     return layers.Conv2DTranspose(config.channels, 1, padding="same", activation="tanh", **weights.decayed())(x)
 
 

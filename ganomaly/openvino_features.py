@@ -8,7 +8,7 @@ from openvino import opset13 as op
 from ganomaly.backbone_weights import BACKBONE_BLOCK, BACKBONE_CHANNELS, BLOCKS, backbone_weights
 from ganomaly.config import Config
 from ganomaly.openvino_layers import Arrays, Convolutions, Part, constant, reshaped, transposed, whole
-from ganomaly.shapes import seen_shape, side_at
+from ganomaly.shapes import missing_at, seen_shape, side_at
 
 _LEAST_SHARE = 1e-6
 
@@ -101,7 +101,7 @@ def _coarser(maps: ov.Output, places: ov.Output, side: int, scale: int) -> tuple
     """`scales.coarser`: means over windows, and the share of each window that counts."""
     if scale == 0:
         return maps, places
-    before, after = _missing(side, scale)
+    before, after = missing_at(side, scale)
     window = [2**scale] * 2
 
     def means(x: ov.Node | ov.Output) -> ov.Output:
@@ -115,7 +115,7 @@ def _spread(values: ov.Output, share: ov.Output, side: int, scale: int) -> ov.Ou
     """`scales.spread`: values of windows for all places, linear between their centres, weighted by their shares."""
     if scale == 0:
         return values
-    before, _ = _missing(side, scale)
+    before, _ = missing_at(side, scale)
     # Two products with a small matrix: exactly linear, and no resizing kernel of which versions may differ.
     enlarging = _linear(side_at(side, scale), 2**scale)[before : before + side]
 
@@ -125,12 +125,6 @@ def _spread(values: ov.Output, share: ov.Output, side: int, scale: int) -> ov.Ou
 
     weighted = enlarged(op.multiply(values, share))
     return op.divide(weighted, op.maximum(enlarged(share), constant(_LEAST_SHARE))).output(0)
-
-
-def _missing(side: int, scale: int) -> tuple[int, int]:
-    """Places that the windows have before and after a map."""
-    missing = side_at(side, scale) * 2**scale - side
-    return missing // 2, missing - missing // 2
 
 
 def _linear(count: int, times: int) -> np.ndarray:

@@ -12,7 +12,8 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as op
 
-LEAK = 0.2
+from ganomaly.shapes import LEAK
+
 LEVELS = 256
 ROOM = 0.25
 """Above and below what good pictures showed, as a share of it: a defect shows more."""

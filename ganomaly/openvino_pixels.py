@@ -6,10 +6,7 @@ from openvino import opset13 as op
 
 from ganomaly.config import Config
 from ganomaly.openvino_layers import Convolutions, Part, leaky, normalised, reshaped, transposed, whole
-from ganomaly.shapes import pyramid
-
-PAPER_EPSILON, ARTICLE_EPSILON = 1e-5, 1e-3
-"""Added to variances by the batch normalisation of each."""
+from ganomaly.shapes import ARTICLE_EPSILON, PAPER_EPSILON, pyramid
 
 
 def encoded(x: ov.Output, part: Part, config: Config, make: Convolutions) -> ov.Output:

@@ -12,7 +12,7 @@ from ganomaly.config import Config
 from ganomaly.openvino_graph import build_graph, made_ready
 from ganomaly.precision import FLOAT32, INT8, RANGES, missing_for
 from ganomaly.scoring import Scorer
-from ganomaly.shapes import least_weights, seen_shape
+from ganomaly.shapes import check_enough, seen_shape
 from ganomaly.tiling import PLACES, Watched
 from oddlot.errors import BundleError
 
@@ -26,8 +26,7 @@ class OpenVinoScorer(Scorer):
         super().__init__(config)
         if missing := missing_for(config.precision):
             raise BundleError(f"it computes in {config.precision}, and {missing}")
-        if sum(array.size for name, array in weights.items() if name != PLACES) < config.folds * least_weights(config):
-            raise ValueError("it holds fewer numbers than such a network has")
+        check_enough(config, weights)
         self._weights = dict(weights)
         if PLACES in weights:
             self._watched = Watched(self._watched.layout, seen_shape(config)[0], weights[PLACES])

@@ -7,7 +7,7 @@ map is looked at in octaves, as in a Gaussian pyramid (Burt, Adelson: The Laplac
 
 import tensorflow as tf
 
-from ganomaly.shapes import side_at
+from ganomaly.shapes import missing_at
 
 
 def coarser(maps: tf.Tensor, inside: tf.Tensor, scale: int) -> tuple[tf.Tensor, tf.Tensor]:
@@ -40,19 +40,13 @@ def spread(values: tf.Tensor, share: tf.Tensor, side: int, scale: int) -> tf.Ten
     return _enlarged(values * share, side, scale) / tf.maximum(_enlarged(share, side, scale), 1e-6)
 
 
-def _missing(side: int, scale: int) -> tuple[int, int]:
-    """Places that the windows have before and after a map."""
-    missing = side_at(side, scale) * 2**scale - side
-    return missing // 2, missing - missing // 2
-
-
 def _means(maps: tf.Tensor, scale: int) -> tf.Tensor:
-    edge = _missing(maps.shape[1], scale)
+    edge = missing_at(maps.shape[1], scale)
     return tf.nn.avg_pool2d(tf.pad(maps, ((0, 0), edge, edge, (0, 0))), 2**scale, 2**scale, "VALID")
 
 
 def _enlarged(values: tf.Tensor, side: int, scale: int) -> tf.Tensor:
     whole = values.shape[1] * 2**scale
-    before, _ = _missing(side, scale)
+    before, _ = missing_at(side, scale)
     enlarged = tf.image.resize(values[..., tf.newaxis], (whole, whole))[..., 0]
     return enlarged[:, before : before + side, before : before + side]

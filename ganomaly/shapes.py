@@ -1,7 +1,17 @@
 """Sides and channels of what the networks see, from the configuration alone: without TensorFlow."""
 
+from collections.abc import Mapping
+
+import numpy as np
+
 from ganomaly.backbone_weights import BACKBONE_CHANNELS, BACKBONE_STRIDE
 from ganomaly.config import Config
+from ganomaly.tiling import PLACES
+
+LEAK = 0.2
+"""Slope of all leaky rectifiers below 0."""
+PAPER_EPSILON, ARTICLE_EPSILON = 1e-5, 1e-3
+"""Added to variances by the batch normalisation of each."""
 
 
 def pyramid(size: int) -> tuple[int, int]:
@@ -17,6 +27,12 @@ def pyramid(size: int) -> tuple[int, int]:
 def side_at(side: int, scale: int) -> int:
     """Windows a side at that scale of a map that has `side` places at scale 0."""
     return -(-side // 2**scale)
+
+
+def missing_at(side: int, scale: int) -> tuple[int, int]:
+    """Places that the windows of that scale have before and after such a map."""
+    missing = side_at(side, scale) * 2**scale - side
+    return missing // 2, missing - missing // 2
 
 
 def seen_shape(config: Config, scale: int = 0) -> tuple[int, int, int]:
@@ -38,3 +54,10 @@ def least_weights(config: Config) -> int:
     filters = [config.width * 2**number for number in range(halvings)]
     convolutions = sum(16 * few * 2 * few for few in filters[:-1])
     return 3 * (convolutions + side**2 * filters[-1] * config.latent)
+
+
+def check_enough(config: Config, weights: Mapping[str, np.ndarray]) -> None:
+    """Raises ValueError where these cannot be all weights of the networks: before any memory is taken for them."""
+    numbers = sum(array.size for name, array in weights.items() if name != PLACES)
+    if numbers < config.folds * least_weights(config):
+        raise ValueError("it holds fewer numbers than such a network has")

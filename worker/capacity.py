@@ -21,6 +21,7 @@ from db.schema import item, job
 from oddlot.errors import OddlotError, UnreadablePicture
 from oddlot.processes import available_cores
 from oddlot.settings import Settings
+from worker import scoring_process
 
 SECONDS = 20.0
 """For which each process reads and scores, after the model is loaded."""
@@ -49,9 +50,9 @@ class Capacity:
 class Wish:
     """What one process is to do, as it is told on its standard input."""
 
-    bundle: str
+    store: str
+    uri: str
     sha256: str
-    runtime: str
     threads: int
     seconds: float
     files: list[str]
@@ -64,7 +65,7 @@ def measure(engine: Engine, settings: Settings, model: ModelRow, seconds: float 
     files = latest_pictures(engine, model.name)
     processes = settings.concurrency or available_cores()
     wish = Wish(
-        str(settings.model_store / model.bundle_uri), model.bundle_sha256, settings.runtime,
+        str(settings.model_store), model.bundle_uri, model.bundle_sha256,
         max(1, available_cores() // processes), seconds, files, settings.max_pixels, settings.max_file_bytes,
     )  # fmt: skip
     running = [
@@ -118,33 +119,30 @@ def _two_digits(count: float) -> int:
 
 def _work(wish: Wish) -> float:
     """Pictures a second of this process."""
-    from ganomaly.bundle import open_bundle, read_golden
+    from ganomaly.bundle import read_golden
     from ganomaly.scoring import SCORING_BATCH
-    from oddlot.words import Runtime
-    from pictures.preprocessing import Preprocessing
     from pictures.reading import read_picture
 
-    folder = Path(wish.bundle)
-    bundle = open_bundle(folder, wish.sha256, runtime=Runtime(wish.runtime), threads=wish.threads)
-    preprocessing = Preprocessing.from_dict(bundle.preprocessing)
-    together = preprocessing.at_once(SCORING_BATCH)
-    golden = read_golden(folder)
+    scoring_process.threads = wish.threads
+    model = scoring_process.model(Path(wish.store), wish.uri, wish.sha256)
+    together = model.preprocessing.at_once(SCORING_BATCH)
+    golden = read_golden(Path(wish.store) / wish.uri)
 
     def batch(start: int) -> np.ndarray:
         found: list[np.ndarray] = []
         for number in range(start, start + together if wish.files else start):
             with suppress(UnreadablePicture):  # it costs the time that it costs in a job, too
                 picture = read_picture(
-                    wish.files[number % len(wish.files)], preprocessing,
+                    wish.files[number % len(wish.files)], model.preprocessing,
                     max_pixels=wish.max_pixels, max_file_bytes=wish.max_file_bytes,
                 )  # fmt: skip
                 found.append(picture.pixels)
         return np.stack(found) if found else golden[np.resize(np.arange(len(golden)), together)]
 
-    bundle.detector.score(batch(0))
+    model.bundle.detector.score(batch(0))
     began, done = time.monotonic(), 0
     while (taken := time.monotonic() - began) < wish.seconds:
-        bundle.detector.score(batch(done))
+        model.bundle.detector.score(batch(done))
         done += together
     return done / taken
 

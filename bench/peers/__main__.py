@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image
 
 from bench.footprint import Footprint
+from bench.long_run import oddlot
 from pictures.drawing import draw_part
 
 ROOT = Path(__file__).parents[2]
@@ -97,10 +98,6 @@ def ran(command: Sequence[object], environ: dict[str, str]) -> str:
     if done.returncode != 0:
         sys.exit(f"{command} failed with {done.returncode}: {done.stderr[-2000:]}")
     return done.stdout
-
-
-def oddlot(*arguments: object) -> list[str]:
-    return [sys.executable, "-m", "cli.main", *map(str, arguments)]
 
 
 def ours(good: Path, few: Path, night: Path, home: Path, variant: Variant) -> Figures:

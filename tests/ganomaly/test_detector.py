@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+from disturbing import disturbed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,17 +20,6 @@ from ganomaly.scoring import SCORING_BATCH
 MOST = 70
 KINDS = [(name, size, channels) for name in ("paper", "article") for size in (32, 48, 64) for channels in (1, 3)]
 KINDS += [("features", 128, 1), ("features", 144, 3)]
-
-
-def disturbed(config) -> Detector:
-    """A detector whose every weight and moving statistic is away from where it began."""
-    rng = np.random.default_rng(5)
-    models = [GANomaly(config, seed=2, scale=scale) for scale in range(config.scales)]
-    arrays = {}
-    for name, array in sorted(Detector.from_models(*models).weights().items()):
-        factors = rng.uniform(0.5, 1.5, array.shape).astype(np.float32)
-        arrays[name] = array * factors if array.any() else (factors - 1) / 10
-    return Detector.from_weights(config, arrays)
 
 
 @cache

@@ -7,13 +7,13 @@ from functools import cache
 
 import numpy as np
 import pytest
+from disturbing import disturbed
 
 from ganomaly import precision as precisions
 from ganomaly.bundle import open_bundle, write_bundle
 from ganomaly.calibration import Calibration
 from ganomaly.config import Config, config_for
 from ganomaly.detector import Detector
-from ganomaly.gan import GANomaly
 from ganomaly.precision import BFLOAT16, FLOAT32, INT8, PRECISIONS, missing_for
 from ganomaly.runtime import joined, ready_to_score
 from ganomaly.scoring import VIEWING_BATCH
@@ -31,17 +31,6 @@ CONFIGS = {
     ),
 }
 HERE = [one for one in PRECISIONS if missing_for(one) is None]
-
-
-def disturbed(config: Config, seed: int) -> Detector:
-    """A detector whose every weight and moving statistic is away from where it began."""
-    rng = np.random.default_rng(seed)
-    models = [GANomaly(config, seed=seed, scale=scale) for scale in range(config.scales)]
-    arrays = {}
-    for name, array in sorted(Detector.from_models(*models).weights().items()):
-        factors = rng.uniform(0.5, 1.5, array.shape).astype(np.float32)
-        arrays[name] = array * factors if array.any() else (factors - 1) / 10
-    return Detector.from_weights(config, arrays)
 
 
 @cache
