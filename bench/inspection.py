@@ -3,8 +3,9 @@
 For pictures of 300 pixels and of 12 megapixels, JPEG, the default detector in each precision: the pictures a second of
 a job from submitting to done, by the real commands, queue and SQL, with one worker process a core that has its model;
 and the limit: one process, one core, alone, nothing but decoding and resizing a picture (`load`) and the network in
-batches (`network`), times the cores. The share of the limit that a job reaches should be 0.9. `first` are the seconds
-of a core until a bundle is ready in a process. `--runtime tensorflow` shows the other library. Takes some minutes.
+batches (`network`), times the cores; medians of rounds before and after the job, since a core is not as fast at every
+moment. The share of the limit that a job reaches should be 0.9. `first` are the seconds of a core until a bundle is
+ready in a process. `--runtime tensorflow` shows the other library. Takes some minutes.
 """
 
 import argparse
@@ -15,6 +16,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -27,8 +30,9 @@ from oddlot.processes import available_cores
 from oddlot.settings import Settings, load_settings
 from pictures.drawing import draw_set
 
-KINDS = {"300 pixels": ((300, 300), 3000), "12 megapixels": ((4000, 3000), 400)}
-DIFFERENT = 40
+KINDS = {"300 pixels": ((300, 300), 6000), "12 megapixels": ((4000, 3000), 2000)}
+ROUNDS = 7
+DIFFERENT = 64
 """Pictures that are drawn of each kind; a night holds them many times, as links."""
 
 
@@ -58,7 +62,7 @@ def photograph(path: Path, size: tuple[int, int], rng: np.random.Generator) -> I
 
 
 def limit(bundle: str, sha256: str, folder: str, runtime: str) -> None:
-    """Seconds a picture of `load` and `network` on one core, as JSON: in a process of its own."""
+    """Seconds a picture of `load` and `network` on one core in each round, as JSON: in a process of its own."""
     from ganomaly.bundle import open_bundle
     from oddlot.words import Runtime
     from pictures.decoding import decode
@@ -80,17 +84,13 @@ def limit(bundle: str, sha256: str, folder: str, runtime: str) -> None:
 
     pixels = np.stack(load())
     opened.detector.score(pixels)
-    print(json.dumps({"load": best(load), "network": best(lambda: opened.detector.score(pixels)), "start": start}))
-
-
-def best(act) -> float:
-    """Seconds a picture, the best of five rounds over all that were drawn."""
-    rounds = []
-    for _ in range(5):
-        began = time.perf_counter()
-        act()
-        rounds.append((time.perf_counter() - began) / DIFFERENT)
-    return min(rounds)
+    took: dict[str, list[float]] = {"load": [], "network": []}
+    for _ in range(ROUNDS):
+        for name, act in (("load", load), ("network", lambda: opened.detector.score(pixels))):
+            began = time.perf_counter()
+            act()
+            took[name].append((time.perf_counter() - began) / len(files))
+    print(json.dumps(took | {"start": start}))
 
 
 def run_job(settings: Settings, environ: dict[str, str], name: str, folder: Path) -> tuple[float, float]:
@@ -135,12 +135,16 @@ def main() -> None:
                     for kind in KINDS:
                         for _ in range(cores):  # so that every process has loaded the model
                             run_job(settings, environ, precision, folder / f"{kind} once")
-                        measured = measure_limit(settings, precision, folder / f"{kind} once", wish.runtime)
+                        rounds = [measure_limit(settings, precision, folder / f"{kind} once", wish.runtime)]
                         reached, flagged = run_job(settings, environ, precision, folder / kind)
-                        most = cores / (measured["load"] + measured["network"])
-                        figures = [1 / measured["load"], 1 / measured["network"], most, reached]
-                        cells = "".join(f"{figure:>9.1f}" for figure in figures)
-                        share = f"{reached / most:>9.2f}{flagged:>9.2f}{measured['start']:>9.2f}"
+                        rounds.append(measure_limit(settings, precision, folder / f"{kind} once", wish.runtime))
+                        load, network = (
+                            median(second for measured in rounds for second in measured[name])
+                            for name in ("load", "network")
+                        )
+                        most = cores / (load + network)
+                        cells = "".join(f"{figure:>9.1f}" for figure in (1 / load, 1 / network, most, reached))
+                        share = f"{reached / most:>9.2f}{flagged:>9.2f}{rounds[0]['start']:>9.2f}"
                         print(f"{kind:<15}{precision:<10}{cells}{share}", flush=True)
                 finally:
                     worker.terminate()
@@ -148,14 +152,14 @@ def main() -> None:
             print(f"{'':<15}{precision:<10}worker with {cores} processes: {watched.shared_out:.0f} MB", flush=True)
 
 
-def measure_limit(settings: Settings, name: str, folder: Path, runtime: str) -> dict[str, float]:
+def measure_limit(settings: Settings, name: str, folder: Path, runtime: str) -> dict[str, Any]:
     engine = open_database(settings.database_url)
     row = models.get_model(engine, name)
     engine.dispose()
     program = [sys.executable, "-m", "bench.inspection", "--limit"]
     arguments = [str(settings.model_store / row.bundle_uri), row.bundle_sha256, str(folder), runtime]
     told = subprocess.run([*program, *arguments], check=True, capture_output=True, text=True)
-    found: dict[str, float] = json.loads(told.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(told.stdout.splitlines()[-1])
     return found
 
 

@@ -108,8 +108,12 @@ def _model() -> Any:
     return types.SimpleNamespace(bundle=bundle, preprocessing=Preprocessing(32, 1))
 
 
-def _read(path: str, *_: Any, **__: Any) -> Picture:
-    return Picture(_PIXELS, blake2b(path.encode(), digest_size=32).hexdigest())
+def _read_bytes(path: str, **_: Any) -> tuple[bytes, str]:
+    return b"", blake2b(path.encode(), digest_size=32).hexdigest()
+
+
+def _picture_of(_: bytes, sha256: str, *__: Any, **___: Any) -> Picture:
+    return Picture(_PIXELS, sha256)
 
 
 _PIXELS = np.zeros((1, 1, 1), np.uint8)
@@ -163,10 +167,11 @@ def time_parts() -> None:
 
 def simulate() -> None:
     """Put the stand-ins in place, in this process and in those that it forks."""
-    from worker import inspection, scoring_process
+    from worker import inspection, reading_ahead, scoring_process
 
     scoring_process.model = lambda *_: _model()
-    inspection.read_picture = _read  # type: ignore[assignment]
+    reading_ahead.read_bytes = _read_bytes
+    reading_ahead.picture_of = _picture_of  # type: ignore[assignment]
     inspection.Company = Company  # type: ignore[misc,assignment]
 
 

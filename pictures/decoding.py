@@ -7,6 +7,7 @@ import stat
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import BinaryIO
 
 import numpy as np
@@ -38,19 +39,25 @@ on smaller ones the cheaper filter would move single pixels."""
 
 @dataclass(frozen=True)
 class Decoded:
-    """`pixels` is (height, width) or (height, width, 3), uint8, uint16 or float32; `full_scale` is the value of white.
+    """`made` is what the decoder made, `pixels` the same as an array: (height, width) or (height, width, 3), uint8,
+    uint16 or float32; `full_scale` is the value of white.
 
     Only float32 pixels may be larger than that. `width` and `height` are of the picture before it is turned, but for
     TIFF, where they are of the turned one; `note` says what a person should know, or is None; `turned` is whether the
     turn exchanged width and height.
     """
 
-    pixels: np.ndarray
+    made: np.ndarray | Image.Image
     full_scale: float
     width: int
     height: int
     note: str | None
     turned: bool = False
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """Copied out of a Pillow picture only for who asks."""
+        return np.asarray(self.made)
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -157,20 +164,21 @@ def _decode(data: bytes, max_pixels: int, target: int | None) -> Decoded:
         pages = _pages(picture)
         # Before anything is decoded, metadata too: Pillow knows the depth of the file only until then.
         raw_mode = _raw_mode(picture)
+        made: np.ndarray | Image.Image
         if raw_mode.startswith(CUT_BY_PILLOW):
-            pixels, full_scale, scaled = _sixteen_bit(data, gray=raw_mode.startswith("LA")), 65535.0, None
+            made, full_scale, scaled = _sixteen_bit(data, gray=raw_mode.startswith("LA")), 65535.0, None
             # OpenCV turns a TIFF, but not a PNG.
             orientation = 1 if picture.format == "TIFF" else picture.getexif().get(ORIENTATION, 1)
         else:
             if target is not None and picture.format in ("JPEG", "MPO") and min(width, height) >= DRAFT_RATIO * target:
                 picture.draft(None, (2 * target, 2 * target))
             picture.load()
-            pixels, full_scale, scaled = _pixels(picture)
+            made, full_scale, scaled = _pixels(picture)
             # After loading: Pillow turns a TIFF while it loads it, and from then on says 1.
             orientation = picture.getexif().get(ORIENTATION, 1)
         note = "; ".join(text for text in (pages, scaled) if text) or None
         turned = orientation in (5, 6, 7, 8)
-        return Decoded(_turned(pixels, orientation), full_scale, width, height, note, turned)
+        return Decoded(_turned(made, orientation), full_scale, width, height, note, turned)
 
 
 def _pages(picture: Image.Image) -> str | None:
@@ -183,8 +191,9 @@ def _pages(picture: Image.Image) -> str | None:
     return f"animation with {count} pictures: the first was inspected"
 
 
-def _pixels(picture: Image.Image) -> tuple[np.ndarray, float, str | None]:
-    """Pixels at full depth, the value of white, and a word where something had to be assumed."""
+def _pixels(picture: Image.Image) -> tuple[np.ndarray | Image.Image, float, str | None]:
+    """Pixels at full depth, as an array or a picture of mode L or RGB, the value of white, and a word where something
+    had to be assumed."""
     mode, note = picture.mode, None
     if mode.startswith("I;16"):
         return np.asarray(picture).astype(np.uint16), 65535.0, None
@@ -196,7 +205,7 @@ def _pixels(picture: Image.Image) -> tuple[np.ndarray, float, str | None]:
         picture, note = _over_black(picture)
     if picture.mode not in ("L", "RGB"):
         picture = picture.convert("L" if picture.mode == "1" else "RGB")
-    return np.asarray(picture), 255.0, note
+    return picture, 255.0, note
 
 
 def _wide_range(pixels: np.ndarray, mode: str) -> tuple[np.ndarray, float, str | None]:
@@ -270,7 +279,7 @@ def _check_chunks(data: bytes) -> None:
             raise UnreadablePicture("damaged or truncated: the PNG ends in the middle of its data")
 
 
-def _turned(pixels: np.ndarray, orientation: object) -> np.ndarray:
+def _turned(made: np.ndarray | Image.Image, orientation: object) -> np.ndarray | Image.Image:
     """Apply EXIF orientation 1..8 (EXIF 2.32, tag 0x0112); anything else is taken as 1."""
     turns = {
         2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
@@ -278,4 +287,4 @@ def _turned(pixels: np.ndarray, orientation: object) -> np.ndarray:
         7: lambda a: a.swapaxes(0, 1)[::-1, ::-1], 8: lambda a: a.swapaxes(0, 1)[::-1],
     }  # fmt: skip
     turn = turns.get(orientation) if isinstance(orientation, int) else None
-    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
+    return made if turn is None else np.ascontiguousarray(turn(np.asarray(made)))

@@ -37,6 +37,12 @@ def read_picture(
     Raises UnreadablePicture with the reason, and with the hash where the bytes could be read.
     """
     data, sha256 = read_bytes(path, max_file_bytes=max_file_bytes, root=root, expected=expected)
+    return picture_of(data, sha256, preprocessing, max_pixels=max_pixels)
+
+
+def picture_of(data: bytes, sha256: str, preprocessing: Preprocessing, *, max_pixels: int) -> Picture:
+    """Decode and preprocess the bytes of one file, whose hash is known. Raises UnreadablePicture with the reason and
+    the hash."""
     try:
         decoded = decode(data, max_pixels=max_pixels, target=preprocessing.whole_side)
         pixels = preprocess(decoded, preprocessing)
@@ -59,15 +65,17 @@ def preprocess(decoded: Decoded, preprocessing: Preprocessing) -> np.ndarray:
 def _resized(decoded: Decoded, preprocessing: Preprocessing) -> np.ndarray:
     height, width, _ = preprocessing.shape
     side = (width, height)
-    pixels = cut_out(decoded, preprocessing.region)
     plain = decoded.full_scale == 255.0 and preprocessing.window == (0.0, 1.0)
     if plain and preprocessing.depth == 8:
-        picture = Image.fromarray(pixels)
-        if preprocessing.channels == 1 and pixels.ndim == 3:
+        if isinstance(decoded.made, Image.Image) and preprocessing.region is None:
+            picture = decoded.made
+        else:
+            picture = Image.fromarray(cut_out(decoded, preprocessing.region))
+        if preprocessing.channels == 1 and picture.mode != "L":
             picture = picture.convert("L")  # ITU-R 601
         resized = np.asarray(picture.resize(side, FILTER))
         return _with_channels(resized, preprocessing.channels)
-    values = pixels.astype(np.float32)
+    values = cut_out(decoded, preprocessing.region).astype(np.float32)
     if preprocessing.channels == 1 and values.ndim == 3:
         values = values @ np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
     planes = [values] if values.ndim == 2 else [values[:, :, c] for c in range(3)]

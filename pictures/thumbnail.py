@@ -65,11 +65,11 @@ def _reduced(decoded: Decoded, edge: int) -> Decoded:
     if factor < 2:
         return decoded
     if pixels.dtype == np.uint8:
-        return replace(decoded, pixels=np.asarray(Image.fromarray(pixels).reduce(factor)))
+        return replace(decoded, made=np.asarray(Image.fromarray(pixels).reduce(factor)))
     height, width = (side // factor for side in pixels.shape[:2])
     cut = pixels[: height * factor, : width * factor]
     means = cut.reshape(height, factor, width, factor, *pixels.shape[2:]).mean(axis=(1, 3))
-    return replace(decoded, pixels=means.astype(pixels.dtype))
+    return replace(decoded, made=means.astype(pixels.dtype))
 
 
 def _webp(picture: Image.Image) -> bytes:

@@ -10,7 +10,7 @@ from collections import Counter
 import numpy as np
 
 from oddlot.appearance import NEIGHBOURS, PLACES, Reference, sketch
-from pictures.appearance import LEAST_CONTRAST, Appearance, difference, standardised
+from pictures.appearance import LEAST_CONTRAST, Appearance, centred, difference, standardised
 from trainer.training_set import TrainingSet
 
 LARGEST_DIFFERENCE = 1.0
@@ -52,7 +52,7 @@ def nearest_of(looks: list[Appearance]) -> np.ndarray:
     """Of each picture but the first of a run of neighbours, the difference from the most alike earlier one: (m,)."""
     found = []
     for start in range(0, len(looks), NEIGHBOURS):
-        run = np.stack([look.thumbnail for look in looks[start : start + NEIGHBOURS]])
+        run = centred(np.stack([look.thumbnail for look in looks[start : start + NEIGHBOURS]]))
         found += [float(difference(run[i], run[:i]).min()) for i in range(1, len(run))]
     return np.array(found)
 

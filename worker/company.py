@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from oddlot.appearance import NEAREST, NEIGHBOURS, read_reference
-from pictures.appearance import Appearance, difference, standardised
+from oddlot.appearance import NEAREST, NEIGHBOURS, PLACES, read_reference
+from pictures.appearance import Appearance, centred, difference, standardised
 
 
 class Company:
@@ -18,7 +18,8 @@ class Company:
         if reference is not None:
             usual = np.array(reference.thumbnail, np.float32)
             self._usual = usual / max(float(np.sqrt((usual**2).sum())), 1e-6)
-        self._earlier: list[np.ndarray] = []
+        self._earlier = np.zeros((NEIGHBOURS - 1, PLACES), np.float32)
+        self._met = 0
 
     @np.errstate(all="ignore")
     def figures(self, look: Appearance) -> dict[str, float | None]:
@@ -29,7 +30,9 @@ class Company:
         }
         if self._usual is not None:
             found["likeness"] = 100 * float(standardised(look.thumbnail) @ self._usual)
-        if self._earlier:
-            found[NEAREST] = float(difference(look.thumbnail, np.stack(self._earlier)).min())
-        self._earlier = [*self._earlier[1 - NEIGHBOURS :], look.thumbnail]
+        lines = centred(look.thumbnail)
+        if self._met:
+            found[NEAREST] = float(difference(lines, self._earlier[: self._met]).min())
+        self._earlier[self._met % len(self._earlier)] = lines  # the oldest one goes
+        self._met += 1
         return {name: value if math.isfinite(value) else None for name, value in found.items()}

@@ -6,9 +6,7 @@ import socket
 import threading
 import time
 import traceback
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,11 +22,12 @@ from oddlot.processes import identity
 from oddlot.settings import Settings
 from oddlot.words import ItemState
 from pictures.heatmap import pack_heat
-from pictures.reading import Picture, read_picture
+from pictures.reading import Picture
 from worker import hanging, scoring_process
 from worker.audit import AuditDraw
 from worker.company import Company
 from worker.map_store import MapWriter
+from worker.reading_ahead import read_ahead
 
 if TYPE_CHECKING:
     from ganomaly.bundle import Bundle
@@ -160,31 +159,18 @@ def _inspect_items(
 ) -> Iterator[batches.Outcome]:
     """Outcomes of all items of the claim. Raises LateResult as soon as the batch is known to be `lost`.
 
-    Reading runs ahead of scoring in threads, which note in `reading` what they are at; scoring happens in the
-    detector's own fixed batch shape.
+    Scoring happens in the detector's own fixed batch shape; reading runs ahead of it, and notes in `reading` what it is
+    at.
     """
     from ganomaly.scoring import SCORING_BATCH
 
     together = model.preprocessing.at_once(SCORING_BATCH)
-
-    def read(item: batches.ItemRow) -> Picture | UnreadablePicture:
-        reading[item.id] = item, time.monotonic()
-        try:
-            return read_picture(
-                item.path, model.preprocessing, root=claim.source, expected=(item.size, item.mtime_ns),
-                max_pixels=settings.max_pixels, max_file_bytes=settings.max_file_bytes,
-            )  # fmt: skip
-        except UnreadablePicture as reason:
-            return reason
-        finally:
-            del reading[item.id]
-
     maps = MapWriter(settings.map_store, claim.job_id)
     company = Company(model.bundle.card)
     audit = AuditDraw(claim, settings.audit_items)
     ready: list[tuple[batches.ItemRow, Picture]] = []
     looks: dict[int, dict[str, float | None]] = {}
-    with contextlib.closing(_read_ahead(read, claim.items, together)) as pictures:
+    with contextlib.closing(read_ahead(claim, model.preprocessing, settings, reading, together)) as pictures:
         for item, read_result in pictures:
             if lost.is_set():
                 raise LateResult(f"batch {claim.number} of job {claim.job_id} is held by somebody else now")
@@ -203,28 +189,6 @@ def _inspect_items(
                 ready = []
     if ready:
         yield from _score(model.bundle, ready, looks, maps, audit)
-
-
-def _read_ahead(
-    read: Callable[[batches.ItemRow], Picture | UnreadablePicture], items: Sequence[batches.ItemRow], ahead: int
-) -> Generator[tuple[batches.ItemRow, Picture | UnreadablePicture], None, None]:
-    """Each item with what `read` made of it, in order; never more than `ahead` of them wait to be taken.
-
-    Without that bound a batch of thousands would stand in memory as a whole.
-    """
-    waiting: deque[tuple[batches.ItemRow, Future[Picture | UnreadablePicture]]] = deque()
-    with ThreadPoolExecutor(scoring_process.threads + 1) as readers:
-        try:
-            for item in items:
-                if len(waiting) == ahead:
-                    first, result = waiting.popleft()
-                    yield first, result.result()
-                waiting.append((item, readers.submit(read, item)))
-            while waiting:
-                first, result = waiting.popleft()
-                yield first, result.result()
-        finally:  # where it is left early, nobody wants the rest
-            readers.shutdown(wait=False, cancel_futures=True)
 
 
 def _score(

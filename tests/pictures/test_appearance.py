@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from pictures.appearance import appearance, difference, standardised
+from pictures.appearance import appearance, centred, difference, standardised
 from pictures.decoding import Decoded
 from pictures.drawing import draw_part
 from pictures.preprocessing import Preprocessing
@@ -59,7 +59,7 @@ def test_noise_between_two_shots_of_one_part_is_less_than_between_two_parts(part
     noise = np.random.default_rng(0).normal(0, 3, (160, 160, 3))
     again = look(Image.fromarray(np.clip(np.asarray(part) + noise, 0, 255).astype(np.uint8)))
     other = look(Image.fromarray(draw_part(np.random.default_rng(4))))
-    same, different = difference(usual.thumbnail, np.stack([again.thumbnail, other.thumbnail]))
+    same, different = difference(centred(usual.thumbnail), centred(np.stack([again.thumbnail, other.thumbnail])))
     assert same < 1 < 3 < different
 
 

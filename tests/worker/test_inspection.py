@@ -15,7 +15,7 @@ from db.engine import make_engine, writing
 from oddlot.processes import identity
 from oddlot.words import BatchState, ItemState, JobState
 from pictures.preprocessing import Preprocessing
-from worker import inspection, scoring_process
+from worker import inspection, reading_ahead, scoring_process
 from worker.submission import Submission, retry, submit
 
 
@@ -27,14 +27,14 @@ def expire_and_sweep(engine, settings):
 @pytest.fixture
 def when_read(monkeypatch):
     """Calls what a test sets with the path of each picture, just before it is read."""
-    real, hooks = inspection.read_picture, []
+    real, hooks = reading_ahead.read_bytes, []
 
     def read(path, *args, **kwargs):
         for hook in hooks:
             hook(os.path.basename(path))
         return real(path, *args, **kwargs)
 
-    monkeypatch.setattr(inspection, "read_picture", read)
+    monkeypatch.setattr(reading_ahead, "read_bytes", read)
     return hooks.append
 
 
@@ -367,7 +367,7 @@ def test_reading_does_not_run_ahead_of_scoring_without_bound():
         return item
 
     taken = []
-    for item, result in inspection._read_ahead(read, range(500), 8):
+    for item, result in reading_ahead.in_order(read, range(500), 8):
         assert item == result
         with lock:
             most = max(most, started - len(taken))
