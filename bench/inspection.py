@@ -133,8 +133,8 @@ def main() -> None:
                 )
                 try:
                     for kind in KINDS:
-                        for _ in range(cores):  # so that every process has loaded the model
-                            run_job(settings, environ, precision, folder / f"{kind} once")
+                        # Small batches, so that every process takes one and has loaded the model.
+                        run_job(settings, environ | {"ODDLOT_BATCH_SIZE": "4"}, precision, folder / f"{kind} once")
                         rounds = [measure_limit(settings, precision, folder / f"{kind} once", wish.runtime)]
                         reached, flagged = run_job(settings, environ, precision, folder / kind)
                         rounds.append(measure_limit(settings, precision, folder / f"{kind} once", wish.runtime))

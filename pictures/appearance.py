@@ -48,12 +48,14 @@ def appearance(pixels: np.ndarray, decoded: Decoded, mask: np.ndarray | None) ->
     gray = pixels[:, :, 0].astype(np.float32)
     if pixels.shape[2] == 3:  # several times as fast as a mean along the last axis
         gray = (gray + pixels[:, :, 1] + pixels[:, :, 2]) / np.float32(3)
-    thumbnail = _thumbnail(gray)
+    coarse = _coarser(gray)
+    even = all(few % SIDE == 0 and many % few == 0 for few, many in zip(coarse.shape, gray.shape, strict=True))
+    thumbnail = _thumbnail(coarse if even else gray)  # the same means, of fewer numbers
     red, blue = _colour(decoded)
     width, height = decoded.upright
     inside = gray if mask is None else gray[mask]
     return Appearance(
-        float(inside.mean()), float(thumbnail.std()), _sharpness(gray), red, blue, width, height, thumbnail
+        float(inside.mean()), float(thumbnail.std()), _sharpness(coarse), red, blue, width, height, thumbnail
     )
 
 
@@ -97,14 +99,19 @@ def _summed_rows(gray: np.ndarray) -> np.ndarray:
     return summed
 
 
-def _sharpness(gray: np.ndarray) -> float:
-    """Of means over k x k pixels that leave from 128 to 255 a side, in which the sensor's noise counts for less."""
+def _coarser(gray: np.ndarray) -> np.ndarray:
+    """Means over k x k pixels that leave from 128 to 255 a side, in which the sensor's noise counts for less."""
     k = max(1, min(gray.shape) // SHARPNESS_SIDE)
+    if k == 1:
+        return gray
     height, width = (side - side % k for side in gray.shape)
-    if k > 1:
-        # Rows, then columns: several times as fast as one mean over both.
-        rows = sum((gray[i:height:k, :width] for i in range(1, k)), start=gray[0:height:k, :width])
-        gray = sum((rows[:, i::k] for i in range(1, k)), start=rows[:, 0::k]) / np.float32(k * k)
+    # Rows, then columns: several times as fast as one mean over both.
+    rows = sum((gray[i:height:k, :width] for i in range(1, k)), start=gray[0:height:k, :width])
+    means: np.ndarray = sum((rows[:, i::k] for i in range(1, k)), start=rows[:, 0::k]) / np.float32(k * k)
+    return means
+
+
+def _sharpness(gray: np.ndarray) -> float:
     spread = float(gray.std())
     if spread < LEAST_CONTRAST:
         return math.nan
