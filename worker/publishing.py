@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
 PUBLISH_CHUNK = 1000
-LEAST_WAITING, MOST_WAITING = 64, 4096
+LEAST_WAITING, MOST_WAITING = 32, 4096
 """Messages that the queue is filled up to, of a priority and those above it: by the number of worker processes."""
 WAITING_EACH = 4
 """Messages a worker process; half of them may be taken before the queue is filled up again."""

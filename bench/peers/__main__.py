@@ -1,6 +1,6 @@
 """Oddlot beside anomalib's GANomaly and a naive worker, in one run: pictures a second and memory.
 
-    make bench-peers        (or, with .venv-peers made: python -m bench.peers [--pictures 3000])
+    make bench-peers        (or, with .venv-peers made: python -m bench.peers [--pictures 10000])
 
 The same drawn parts, 64 x 64 pixels and in colour, the network of the paper for all. Training: pictures a second
 between the end of the first epoch and that of the last. Prediction of a folder: anomalib's `Engine.predict` of a model
@@ -118,7 +118,8 @@ def ours(good: Path, few: Path, night: Path, home: Path, variant: Variant) -> Fi
         with (home / "worker.log").open("wb") as log:
             worker = subprocess.Popen(oddlot("worker"), env=environ, cwd=ROOT, stdout=log, stderr=log)
         try:
-            ran(oddlot("submit", "part", few, "--wait", *variant.submit), environ)  # loads the model
+            # Small batches, so that every process takes one and has loaded the model.
+            ran(oddlot("submit", "part", few, "--wait", *variant.submit), environ | {"ODDLOT_BATCH_SIZE": "8"})
             began = time.monotonic()
             ran(oddlot("submit", "part", night, "--wait", *variant.submit), environ)
             figures.predicted = count / (time.monotonic() - began)
@@ -207,7 +208,7 @@ def judge(peer: Figures, own: list[Figures], simple: Figures) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variants", default=",".join(one.name for one in VARIANTS))
-    parser.add_argument("--pictures", type=int, default=3000, help="in the folder that is predicted")
+    parser.add_argument("--pictures", type=int, default=10_000, help="in the folder that is predicted")
     wish = parser.parse_args()
     if not PEERS.exists():
         sys.exit("there is no .venv-peers: `make bench-peers` makes it")

@@ -38,7 +38,11 @@ def when_read(monkeypatch):
     return hooks.append
 
 
-def test_every_item_of_a_mixed_batch_gets_one_outcome_with_its_reason(engine, settings, model, lot):
+@pytest.mark.parametrize("threads", [1, 2])
+def test_every_item_of_a_mixed_batch_gets_one_outcome_with_its_reason(
+    engine, settings, model, lot, threads, monkeypatch
+):
+    monkeypatch.setattr(scoring_process, "threads", threads)
     settings = replace(settings, batch_size=64)
     whole = (lot / "000.png").read_bytes()
     (lot / "empty.png").write_bytes(b"")
@@ -374,6 +378,20 @@ def test_reading_does_not_run_ahead_of_scoring_without_bound():
         taken.append(item)
     assert taken == list(range(500))
     assert most <= 9
+
+
+def test_large_files_wait_to_be_decoded_one_at_a_time():
+    started, least = [], []
+
+    def read(size):
+        started.append(size)
+        return size
+
+    sizes = [30, 30, 30, 200, 10, 200, 10]
+    for _, size in reading_ahead.in_order(read, sizes, 8, most=100, weigh=lambda size: size):
+        least.append(sum(started[len(least) :]))
+        assert size == sizes[len(least) - 1]
+    assert max(least) == 200  # alone; nothing was read beside it
 
 
 @pytest.mark.usefixtures("nothing_loaded")

@@ -154,7 +154,10 @@ def test_messages_told_twice_give_one_set_of_results(engine, settings, app, serv
     assert [batch_row(engine, job.id, number).attempts for number in (1, 2)] == [1, 1]
 
 
-def test_urgent_jobs_overtake_a_night_that_is_in_the_queue_already(engine, settings, app, server, model, lot):
+def test_urgent_jobs_overtake_a_night_that_is_in_the_queue_already(
+    engine, settings, app, server, model, lot, monkeypatch
+):
+    monkeypatch.setattr(publishing, "LEAST_WAITING", 64)  # all of them
     night = many(engine, settings, lot, priority=2)
     publishing.publish_due(engine, app)
     urgent = many(engine, settings, lot, priority=9)

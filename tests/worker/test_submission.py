@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -80,6 +81,17 @@ def test_thousands_of_files_are_listed_once_in_order_in_batches(engine, settings
     assert sizes_of_batches(engine, job.id) == [*[16] * 62, 8, *[16] * 62, 8, *[16] * 31, 4]
     told = due.due_for_publishing(engine, older_than_seconds=None, limit=1000)
     assert told == [(job.id, number, 5) for number in range(1, 159)]
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"), [(30, [30]), (40, [32, 8]), (900, [57] * 15 + [45]), (2100, [128] * 16 + [52])]
+)
+def test_a_small_job_is_cut_into_smaller_batches_so_that_all_processes_have_a_part(
+    engine, settings, model, folder, files, expected
+):
+    fill(folder, files)
+    job = submit(engine, replace(settings, batch_size=128), Submission(model="flange", folder=folder))
+    assert sizes_of_batches(engine, job.id) == expected
 
 
 def test_a_slow_share_is_written_down_in_smaller_parts(engine, settings, model, folder, monkeypatch):
