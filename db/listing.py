@@ -1,6 +1,6 @@
 """Writing a job's items and batches while its folder is listed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
@@ -12,11 +12,19 @@ from oddlot.errors import StateError
 from oddlot.processes import identity
 from oddlot.words import BatchState, ItemState, JobState
 
+SHARES = 8
+"""A batch of those that get smaller is such a part of what is left."""
+
 
 def add_items(
-    engine: Engine, job_id: int, files: Sequence[tuple[str, int, int]], first_batch: int, batch_size: int
-) -> int:
+    engine: Engine, job_id: int, files: Sequence[tuple[str, int, int]], first_batch: int, batch_size: int,
+    *, least: int | None = None,
+) -> int:  # fmt: skip
     """Store `files` (path, size, mtime_ns) as waiting items in batches numbered from `first_batch`.
+
+    With `least` the batches get smaller towards the end, down to so many items: all processes have a part in a small
+    job, and none has long to do when the others have nothing left (guided self-scheduling; Polychronopoulos and Kuck,
+    IEEE Transactions on Computers C-36, 1987).
 
     Returns the next free number; all in one transaction. Raises StateError where the job is not being listed (any
     more) by this process.
@@ -28,8 +36,9 @@ def add_items(
             connection, job_id, listed=job.c.listed + len(files), listing_at=now(connection),
             first_item=func.coalesce(job.c.first_item, first),
         )  # fmt: skip
-        numbers = range(first_batch, first_batch + -(-len(files) // batch_size))
-        ids = add_batches(connection, job_id, numbers)
+        sizes = list(_sizes(len(files), batch_size, batch_size if least is None else least))
+        ids = add_batches(connection, job_id, range(first_batch, first_batch + len(sizes)))
+        number_of = [number for number, size in enumerate(sizes, start=first_batch) for _ in range(size)]
         if files:
             connection.execute(
                 insert(item),
@@ -38,13 +47,20 @@ def add_items(
                         "job_id": job_id, "batch_id": ids[number], "path": path, "size": size, "mtime_ns": mtime_ns,
                         "state": ItemState.WAITING, "sha256": None, "error": None, "note": None,
                     }
-                    for i, (path, size, mtime_ns) in enumerate(files)
-                    for number in [first_batch + i // batch_size]
+                    for number, (path, size, mtime_ns) in zip(number_of, files, strict=True)
                 ],
             )  # fmt: skip
             last = select(func.max(item.c.id)).scalar_subquery()
             connection.execute(update(job).where(job.c.id == job_id).values(last_item=last))
-        return numbers.stop
+        return first_batch + len(sizes)
+
+
+def _sizes(count: int, most: int, least: int) -> Iterator[int]:
+    """Of the batches of `count` items: equal shares of what is left, from `most` down to `least`."""
+    while count > 0:
+        size = min(count, most, max(least, -(-count // SHARES)))
+        yield size
+        count -= size
 
 
 def add_batches(

@@ -41,7 +41,7 @@ class Settings:
     thumb_store: Path
     """Folder where thumbnails are kept; shared by all hosts."""
     batch_size: int = 128
-    """Items in one unit of queue work; fewer in a small job."""
+    """Items in one unit of queue work, at most; fewer towards the end of a job."""
     runtime: str = Runtime.AUTO
     """What runs the scoring network: `openvino`, `tensorflow`, or `auto`, the first of them that is installed."""
     concurrency: int = 0

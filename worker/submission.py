@@ -21,9 +21,7 @@ from worker import broker, publishing
 LISTING_CHUNK = 10_000
 """Items that go into SQL in one transaction: long enough to be fast, short enough not to block others."""
 LEAST_BATCH = 32
-"""Pictures in a batch of a small job: one call of the network."""
-SHARES = 16
-"""Batches that a job has at least, where they are not smaller than that: all processes have a part in it."""
+"""Items in the smallest batches: one call of the network."""
 LISTING_SECONDS = 20.0
 """Seconds after which fewer go: a listing that says nothing for some minutes may be taken over."""
 
@@ -117,8 +115,8 @@ def _list_items(engine: Engine, settings: Settings, job: JobRow, on_listed: Call
         found += len(chunk)
         fresh = jobs.unseen(engine, job.model_id, chunk) if job.only_new else chunk
         seen_before += len(chunk) - len(fresh)
-        size = min(settings.batch_size, max(LEAST_BATCH, -(-len(fresh) // SHARES)))
-        batch = listing.add_items(engine, job.id, fresh, batch, size)
+        least = LEAST_BATCH if len(chunk) < LISTING_CHUNK else None  # the end of the listing, most likely
+        batch = listing.add_items(engine, job.id, fresh, batch, settings.batch_size, least=least)
         if on_listed is not None:
             on_listed(found)
     return listing.close_listing(
