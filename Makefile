@@ -59,6 +59,7 @@ check: $(READY) ## ruff, mypy, import contract
 
 bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.startup
+	$(BIN)/python -m bench.inspection
 	$(BIN)/python -m bench.same_score
 	$(BIN)/python -m bench.heat_maps
 	$(BIN)/python -m bench.quality
