@@ -42,7 +42,9 @@ SLEEP = 0.01
 LOOP, QUEUE = "a process in a loop on its core", "queue, a process on its core"
 WARM = 2
 """Batches of each process that are not counted: in the first, its model is loaded."""
-BATCH = 64
+BATCH = 128
+EVEN = "from worker import submission; submission.LEAST_BATCH = 10**9; from cli.main import main; main()"
+"""`oddlot` whose jobs have batches of one size, as large ones have them but for their ends."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def submit(
     environ: dict[str, str], name: str, folder: Path, before: Sequence[str] = (), options: Sequence[str] = ()
 ) -> int:
     """The number of the job."""
-    command = [*before, *oddlot("submit", name, folder, *options)]
+    command = [*before, sys.executable, "-c", EVEN, "submit", name, str(folder), *options]
     return int(subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.split()[0])
 
 
@@ -170,7 +172,7 @@ def home_of(folder: Path, **more: str) -> dict[str, str]:
     (folder / "times").mkdir(parents=True)
     return os.environ | {
         "ODDLOT_HOME": str(folder / "home"), "ODDLOT_SETTLE_SECONDS": "0", "ODDLOT_HOLD": "false",
-        "BENCH_TIMES": str(folder / "times"), **more,
+        "ODDLOT_BATCH_SIZE": str(BATCH), "BENCH_TIMES": str(folder / "times"), **more,
     }  # fmt: skip
 
 
@@ -244,7 +246,7 @@ def detecting(folder: Path, batches: int, rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--batches", type=int, default=24, help="of each process")
+    parser.add_argument("--batches", type=int, default=12, help="of each process")
     parser.add_argument("--rounds", type=int, default=2, help="with the detector")
     parser.add_argument("--only", choices=["sleeping", "detecting"], default=None)
     wish = parser.parse_args()
