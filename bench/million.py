@@ -138,7 +138,8 @@ def run(engine: Engine, home: Path, folder: Path, count: int, environ: dict[str,
     job_id, seconds, submit_cpu, submitter = submit("simulated", folder, environ)
     memory = []
     done = select(func.count()).where(batch.c.job_id == job_id, batch.c.state == BatchState.DONE)
-    batches = -(-count // load_settings(environ).batch_size)
+    with reading(engine) as connection:
+        batches = connection.execute(select(func.count()).where(batch.c.job_id == job_id)).scalar_one()
     while True:
         with reading(engine) as connection:
             share = connection.execute(done).scalar_one() / batches

@@ -34,7 +34,8 @@ INSPECTIONS = 5
 
 
 def cpu_seconds(command: list[str], home: str, **variables: str) -> float:
-    """CPU seconds of one run of a command, and of all processes that it started and waited for."""
+    """CPU seconds of one run of a command, and of all processes that it started and waited for: not of the queue
+    server, which goes on."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ran = subprocess.run(
         command, env=os.environ | {"ODDLOT_HOME": home} | variables, capture_output=True, text=True, check=False

@@ -18,7 +18,7 @@ PLACES = 32 * 32
 """Numbers of a thumbnail."""
 MOST_QUANTILES = 201
 NEIGHBOURS = 64
-"""Pictures in a row, by path, among which a picture is compared with earlier ones: a batch of the usual size."""
+"""Pictures in a row, by path, among which a picture is compared with earlier ones; a batch has one or two such runs."""
 
 
 @dataclass(frozen=True)

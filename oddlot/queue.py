@@ -29,7 +29,7 @@ PRIORITIES = 10
 """`--priority` runs from 0 (whenever there is nothing else) to 9 (before everything else)."""
 DEFAULT_PRIORITY = 5
 
-BATCH_TIME_LIMIT = 1800
+BATCH_TIME_LIMIT = 3600
 """Seconds after which a batch that still runs is killed; the sweeper gives it to somebody else."""
 VISIBILITY_TIMEOUT = 2 * BATCH_TIME_LIMIT + 600
 """Seconds after which an unacknowledged message is handed out again: no task can still live by then."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from oddlot.errors import BundleError, UnreadablePicture
 from pictures.decoding import Decoded, decode, read_bytes
@@ -143,7 +144,7 @@ def look_at(paths: Sequence[str], region: Region | None = None, *, max_pixels: i
         try:
             decoded = decode(read_bytes(path, max_file_bytes=max_file_bytes)[0], max_pixels=max_pixels)
             sizes.append(decoded.upright)
-            pixels = cut_out(decoded, region)
+            pixels = np.asarray(cut_out(decoded, region))
         except UnreadablePicture:
             continue
         if pixels.ndim == 3 and gray:
@@ -162,11 +163,15 @@ def look_at(paths: Sequence[str], region: Region | None = None, *, max_pixels: i
     return Sample(sizes, 1 if gray else 3, 16 if deep else 8, window)
 
 
-def cut_out(decoded: Decoded, region: Region | None) -> np.ndarray:
-    """The pixels of a picture inside the rectangle of a region. Raises UnreadablePicture where it does not fit."""
+def cut_out(decoded: Decoded, region: Region | None) -> np.ndarray | Image.Image:
+    """What of a picture is inside the rectangle of a region, as the decoder made it. Raises UnreadablePicture where the
+    region does not fit."""
+    made = decoded.made
     if region is None:
-        return decoded.pixels
+        return made
     region.check(*decoded.upright)
-    height, width = decoded.pixels.shape[:2]
+    if isinstance(made, Image.Image):
+        return made.crop(region.box(*made.size))
+    height, width = made.shape[:2]
     left, top, right, bottom = region.box(width, height)
-    return np.ascontiguousarray(decoded.pixels[top:bottom, left:right])
+    return np.ascontiguousarray(made[top:bottom, left:right])

@@ -65,17 +65,15 @@ def preprocess(decoded: Decoded, preprocessing: Preprocessing) -> np.ndarray:
 def _resized(decoded: Decoded, preprocessing: Preprocessing) -> np.ndarray:
     height, width, _ = preprocessing.shape
     side = (width, height)
+    cut = cut_out(decoded, preprocessing.region)
     plain = decoded.full_scale == 255.0 and preprocessing.window == (0.0, 1.0)
     if plain and preprocessing.depth == 8:
-        if isinstance(decoded.made, Image.Image) and preprocessing.region is None:
-            picture = decoded.made
-        else:
-            picture = Image.fromarray(cut_out(decoded, preprocessing.region))
+        picture = cut if isinstance(cut, Image.Image) else Image.fromarray(cut)
         if preprocessing.channels == 1 and picture.mode != "L":
             picture = picture.convert("L")  # ITU-R 601
         resized = np.asarray(picture.resize(side, FILTER))
         return _with_channels(resized, preprocessing.channels)
-    values = cut_out(decoded, preprocessing.region).astype(np.float32)
+    values = np.asarray(cut).astype(np.float32)
     if preprocessing.channels == 1 and values.ndim == 3:
         values = values @ np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R 601
     planes = [values] if values.ndim == 2 else [values[:, :, c] for c in range(3)]

@@ -59,17 +59,19 @@ def size_of(thumbnail: bytes) -> tuple[int, int]:
 
 def _reduced(decoded: Decoded, edge: int) -> Decoded:
     """By a whole factor first, so that no large copy at another depth is made of a large picture."""
-    pixels = decoded.pixels
-    factor = max(pixels.shape[:2]) // (2 * edge)
-    factor = min(factor, *pixels.shape[:2])
+    made = decoded.made
+    size = made.size if isinstance(made, Image.Image) else made.shape[1::-1]
+    factor = min(max(size) // (2 * edge), *size)
     if factor < 2:
         return decoded
-    if pixels.dtype == np.uint8:
-        return replace(decoded, made=np.asarray(Image.fromarray(pixels).reduce(factor)))
-    height, width = (side // factor for side in pixels.shape[:2])
-    cut = pixels[: height * factor, : width * factor]
-    means = cut.reshape(height, factor, width, factor, *pixels.shape[2:]).mean(axis=(1, 3))
-    return replace(decoded, made=means.astype(pixels.dtype))
+    if isinstance(made, Image.Image):
+        return replace(decoded, made=made.reduce(factor))
+    if made.dtype == np.uint8:
+        return replace(decoded, made=Image.fromarray(made).reduce(factor))
+    height, width = (side // factor for side in made.shape[:2])
+    cut = made[: height * factor, : width * factor]
+    means = cut.reshape(height, factor, width, factor, *made.shape[2:]).mean(axis=(1, 3))
+    return replace(decoded, made=means.astype(made.dtype))
 
 
 def _webp(picture: Image.Image) -> bytes:

@@ -10,7 +10,7 @@ from pictures.appearance import Appearance, centred, difference, standardised
 
 
 class Company:
-    """The pictures of a batch, in their order, as far as they were looked at: the last 64 of them are remembered."""
+    """The pictures of a batch, in their order, as far as they were looked at, in runs of 64 as at the training."""
 
     def __init__(self, card: dict[str, Any]) -> None:
         reference = read_reference(card)
@@ -18,7 +18,7 @@ class Company:
         if reference is not None:
             usual = np.array(reference.thumbnail, np.float32)
             self._usual = usual / max(float(np.sqrt((usual**2).sum())), 1e-6)
-        self._earlier = np.zeros((NEIGHBOURS - 1, PLACES), np.float32)
+        self._run = np.zeros((NEIGHBOURS, PLACES), np.float32)
         self._met = 0
 
     @np.errstate(all="ignore")
@@ -30,9 +30,9 @@ class Company:
         }
         if self._usual is not None:
             found["likeness"] = 100 * float(standardised(look.thumbnail) @ self._usual)
-        lines = centred(look.thumbnail)
-        if self._met:
-            found[NEAREST] = float(difference(lines, self._earlier[: self._met]).min())
-        self._earlier[self._met % len(self._earlier)] = lines  # the oldest one goes
+        at = self._met % NEIGHBOURS
+        self._run[at] = centred(look.thumbnail)
+        if at:
+            found[NEAREST] = float(difference(self._run[at], self._run[:at]).min())
         self._met += 1
         return {name: value if math.isfinite(value) else None for name, value in found.items()}

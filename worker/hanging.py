@@ -16,7 +16,8 @@ from oddlot.settings import Settings
 log = structlog.get_logger()
 
 Reading = dict[int, tuple[batches.ItemRow, float]]
-"""The pictures that are being read just now, by the number of their item, and since when on this process's clock."""
+"""The pictures that are being read or decoded just now, by the number of their item, and since when by this process's
+clock."""
 
 
 @contextlib.contextmanager
@@ -24,7 +25,7 @@ def ended_unless_called(seconds: float) -> Iterator[Callable[[], None]]:
     """Gives a function; where that is not called for so long, the process ends and says on standard error where it was.
 
     It needs no Python for that: a decoder may hang in a way that lets no other thread run, so that nobody renews the
-    lease. The batch is somebody else's then, but without this the process would be nobody's for half an hour.
+    lease. The batch is somebody else's then, but without this the process would be nobody's for an hour.
     """
 
     def alive() -> None:
@@ -38,7 +39,7 @@ def ended_unless_called(seconds: float) -> Iterator[Callable[[], None]]:
 
 
 def overdue(reading: Reading, most_seconds: float) -> batches.ItemRow | None:
-    """The item that is being read for longer than that, if any."""
+    """The item that is being read, or decoded, for longer than that, if any."""
     late = time.monotonic() - most_seconds
     return next((item for item, began in list(reading.values()) if began < late), None)
 

@@ -1,5 +1,6 @@
 """The pictures of a batch, in order, read while others are scored."""
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -19,14 +20,16 @@ from worker.hanging import Reading
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
+FILES_AHEAD = 32
 BYTES_AHEAD = 64 * 2**20
-"""Files that wait to be decoded are no larger together, as far as they are more than one."""
+"""Files that are read before they are decoded: so many, and no more bytes together than that, but for two of them."""
 
 
 def read_ahead(
     claim: Claim, preprocessing: Preprocessing, settings: Settings, reading: Reading, ahead: int
 ) -> Generator[tuple[ItemRow, Picture | UnreadablePicture], None, None]:
-    """Each item of the claim with its picture, or why it has none; `reading` says what is being read just now.
+    """Each item of the claim with its picture, or why it has none; `reading` says what is being read or decoded just
+    now. Of decoded pictures no more than `ahead` wait.
 
     Files are read in threads, so that a slow share is not waited for. A process of one core decodes between two calls
     of its network: threads that share its core with the network take 3 % longer together. Others decode in threads.
@@ -52,7 +55,8 @@ def read_ahead(
                 return reason
 
     if scoring_process.threads == 1:
-        with closing(in_order(fetched, claim.items, ahead, most=BYTES_AHEAD, weigh=lambda item: item.size)) as files:
+        fetching = in_order(fetched, claim.items, FILES_AHEAD, most=BYTES_AHEAD, weigh=lambda item: item.size)
+        with closing(fetching) as files:
             for item, file in files:
                 yield item, decoded(item, file)
     else:
@@ -62,18 +66,20 @@ def read_ahead(
 
 def in_order(
     read: Callable[[Item], Found], items: Sequence[Item], ahead: int,
-    *, most: float = 0, weigh: Callable[[Item], float] = lambda _: 0,
+    *, most: float = math.inf, weigh: Callable[[Item], float] = lambda _: 0,
 ) -> Generator[tuple[Item, Found], None, None]:  # fmt: skip
     """Each item with what `read` made of it, in order; never more than `ahead` of them wait to be taken, nor more than
-    weigh `most` together.
+    weigh `most` together, but for two: one is read while the one before it is worked on, whatever they weigh.
 
-    Without that bound a batch of thousands would stand in memory as a whole.
+    Without a bound a batch would stand in memory as a whole.
     """
     waiting: deque[tuple[Item, Future[Found]]] = deque()
     with ThreadPoolExecutor(scoring_process.threads + 1) as readers:
         try:
             for item in items:
-                while waiting and (len(waiting) == ahead or sum(weigh(one) for one, _ in waiting) + weigh(item) > most):
+                while len(waiting) == ahead or (
+                    len(waiting) > 1 and sum(weigh(one) for one, _ in waiting) + weigh(item) > most
+                ):
                     first, result = waiting.popleft()
                     yield first, result.result()
                 waiting.append((item, readers.submit(read, item)))

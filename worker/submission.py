@@ -111,11 +111,16 @@ def _list_items(engine: Engine, settings: Settings, job: JobRow, on_listed: Call
         Path(job.source), report,
         recursive=job.recursive, glob=job.glob, settle_seconds=settings.settle_seconds,
     )  # fmt: skip
-    while chunk := _next_chunk(files, job):
+    ended, beyond = False, list[tuple[str, int, int]]()
+    while not ended:
+        chunk, ended = _next_chunk(files, job, beyond)
+        chunk, beyond = chunk[:LISTING_CHUNK], chunk[LISTING_CHUNK:]
+        if not chunk:
+            break
         found += len(chunk)
         fresh = jobs.unseen(engine, job.model_id, chunk) if job.only_new else chunk
         seen_before += len(chunk) - len(fresh)
-        least = LEAST_BATCH if len(chunk) < LISTING_CHUNK else None  # the end of the listing, most likely
+        least = LEAST_BATCH if ended else None
         batch = listing.add_items(engine, job.id, fresh, batch, settings.batch_size, least=least)
         if on_listed is not None:
             on_listed(found)
@@ -129,18 +134,20 @@ def _list_items(engine: Engine, settings: Settings, job: JobRow, on_listed: Call
     )
 
 
-def _next_chunk(files: Iterator[FoundFile], job: JobRow) -> list[tuple[str, int, int]]:
-    """The next files, at most LISTING_CHUNK; fewer on a slow share, so that the listing is heard of in time."""
-    chunk: list[tuple[str, int, int]] = []
+def _next_chunk(
+    files: Iterator[FoundFile], job: JobRow, chunk: list[tuple[str, int, int]]
+) -> tuple[list[tuple[str, int, int]], bool]:
+    """`chunk` with the next files, LISTING_CHUNK and one more, and whether there is none beyond them; fewer on a slow
+    share, so that the listing is heard of in time."""
     began = time.monotonic()
     try:
         for file in files:
             chunk.append((file.path, file.size, file.mtime_ns))
-            if len(chunk) == LISTING_CHUNK or time.monotonic() - began > LISTING_SECONDS:
-                break
+            if len(chunk) > LISTING_CHUNK or time.monotonic() - began > LISTING_SECONDS:
+                return chunk, False
     except OddlotError as error:
         raise OddlotError(f"{error}; job {job.id} is not listed: `oddlot retry {job.id}` begins it again") from error
-    return chunk
+    return chunk, True
 
 
 def publish(engine: Engine, settings: Settings) -> bool:

@@ -360,40 +360,6 @@ def test_connections_that_the_server_cuts_do_not_stop_a_batch(request, settings,
     outside.dispose()
 
 
-def test_reading_does_not_run_ahead_of_scoring_without_bound():
-    started, most = 0, 0
-    lock = threading.Lock()
-
-    def read(item):
-        nonlocal started
-        with lock:
-            started += 1
-        return item
-
-    taken = []
-    for item, result in reading_ahead.in_order(read, range(500), 8):
-        assert item == result
-        with lock:
-            most = max(most, started - len(taken))
-        taken.append(item)
-    assert taken == list(range(500))
-    assert most <= 9
-
-
-def test_large_files_wait_to_be_decoded_one_at_a_time():
-    started, least = [], []
-
-    def read(size):
-        started.append(size)
-        return size
-
-    sizes = [30, 30, 30, 200, 10, 200, 10]
-    for _, size in reading_ahead.in_order(read, sizes, 8, most=100, weigh=lambda size: size):
-        least.append(sum(started[len(least) :]))
-        assert size == sizes[len(least) - 1]
-    assert max(least) == 200  # alone; nothing was read beside it
-
-
 @pytest.mark.usefixtures("nothing_loaded")
 def test_a_process_loads_a_model_once_and_keeps_only_some(store, trained, own_store, monkeypatch):
     monkeypatch.setattr(scoring_process, "MODELS_KEPT", 1)

@@ -95,6 +95,19 @@ def test_batches_get_smaller_towards_the_end_so_that_all_processes_have_a_part(e
     assert sizes[-1] <= 32
 
 
+@pytest.mark.parametrize(("files", "full_chunks"), [(1000, 0), (2000, 1), (2500, 2)])
+def test_only_at_the_end_of_a_listing_do_batches_get_smaller(
+    engine, settings, model, folder, files, full_chunks, monkeypatch
+):
+    fill(folder, files)
+    monkeypatch.setattr(submission, "LISTING_CHUNK", 1000)
+    job = submit(engine, replace(settings, batch_size=128), Submission(model="flange", folder=folder))
+    sizes = sizes_of_batches(engine, job.id)
+    assert sum(sizes) == files
+    assert sizes[: 8 * full_chunks] == [*[128] * 7, 104] * full_chunks
+    assert sizes[8 * full_chunks :].count(32) > 3
+
+
 def test_a_slow_share_is_written_down_in_smaller_parts(engine, settings, model, folder, monkeypatch):
     fill(folder, 5)
     monkeypatch.setattr(submission, "LISTING_SECONDS", -1.0)
