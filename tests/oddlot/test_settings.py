@@ -37,7 +37,7 @@ def test_without_anything_all_is_embedded_in_the_home(home) -> None:
     assert settings.model_store == home / "models"
     assert settings.map_store == home / "maps"
     assert settings.thumb_store == home / "thumbnails"
-    assert settings.batch_size == 64
+    assert settings.batch_size == 128
     assert not home.exists()
 
 
@@ -75,7 +75,7 @@ def test_paths_are_absolute_and_know_the_user(home, monkeypatch) -> None:
 
 
 def test_an_empty_variable_is_no_variable(home) -> None:
-    assert load(home, batch_size="", broker_url="").batch_size == 64
+    assert load(home, batch_size="", broker_url="").batch_size == 128
 
 
 def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) -> None:
@@ -180,4 +180,4 @@ def test_a_file_that_is_not_toml_is_one_line_that_names_it(home, content) -> Non
 
 
 def test_a_variable_of_something_else_is_left_alone(home) -> None:
-    assert load(home, data="/somewhere").batch_size == 64
+    assert load(home, data="/somewhere").batch_size == 128
