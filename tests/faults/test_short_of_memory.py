@@ -25,7 +25,7 @@ def test_a_picture_that_does_not_fit_into_memory(plant, tmp_path):
     folder.mkdir()
     for path in plant.lot.iterdir():
         (folder / path.name).hardlink_to(path)
-    Image.new("L", (14000, 14000)).save(folder / "01000-huge.png")
+    Image.new("RGB", (10_000, 10_000)).save(folder / "01000-huge.png")  # 400 MB while it is decoded
     plant.start_worker()
     warm = plant.submit()
     plant.check(warm.id)  # each child has its model
