@@ -124,7 +124,7 @@ def _sharpness(gray: np.ndarray) -> float:
 
 def _colour(decoded: Decoded) -> tuple[float, float]:
     made = decoded.made
-    width, height = made.size if isinstance(made, Image.Image) else made.shape[1::-1]
+    width, height = decoded.size
     right, down = max(1, width // COLOUR_STEP), max(1, height // COLOUR_STEP)
     if isinstance(made, Image.Image):  # the same places, without an array of them all
         shift = (right, 0, (1 - right) / 2, 0, down, (1 - down) / 2)

@@ -60,6 +60,11 @@ class Decoded:
         return np.asarray(self.made)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what was made."""
+        return self.made.size if isinstance(self.made, Image.Image) else (self.made.shape[1], self.made.shape[0])
+
+    @property
     def upright(self) -> tuple[int, int]:
         """Width and height of the whole picture as a person sees it, however small it was decoded."""
         return (self.height, self.width) if self.turned else (self.width, self.height)

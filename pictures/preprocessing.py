@@ -170,8 +170,7 @@ def cut_out(decoded: Decoded, region: Region | None) -> np.ndarray | Image.Image
     if region is None:
         return made
     region.check(*decoded.upright)
+    left, top, right, bottom = box = region.box(*decoded.size)
     if isinstance(made, Image.Image):
-        return made.crop(region.box(*made.size))
-    height, width = made.shape[:2]
-    left, top, right, bottom = region.box(width, height)
+        return made.crop(box)
     return np.ascontiguousarray(made[top:bottom, left:right])

@@ -60,8 +60,7 @@ def size_of(thumbnail: bytes) -> tuple[int, int]:
 def _reduced(decoded: Decoded, edge: int) -> Decoded:
     """By a whole factor first, so that no large copy at another depth is made of a large picture."""
     made = decoded.made
-    size = made.size if isinstance(made, Image.Image) else made.shape[1::-1]
-    factor = min(max(size) // (2 * edge), *size)
+    factor = min(max(decoded.size) // (2 * edge), *decoded.size)
     if factor < 2:
         return decoded
     if isinstance(made, Image.Image):
