@@ -88,8 +88,8 @@ bench-peers: $(READY) $(PEERS_READY) ## beside anomalib, PyTorch and a naive wor
 	$(BIN)/python -m bench.peers
 
 lock: $(READY) ## pin the dependencies anew, with hashes and without addresses (needs uv)
-	for what in run: develop:"--group test --group build"; do \
-	  uv pip compile --extra openvino --universal --python-version 3.11 --generate-hashes --no-header \
+	for what in run: develop:"--group test --group build --group docs"; do \
+	  uv pip compile --extra openvino --extra s3 --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate --quiet $${what#*:} pyproject.toml -o requirements/$${what%%:*}.txt; done
 
 clean: ## remove the virtual environment and what the tools left
