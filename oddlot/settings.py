@@ -1,5 +1,7 @@
 """Typed settings: `ODDLOT_*` variables over `oddlot.toml` over the defaults that stand here.
 
+The value of any text setting may stand in a file that `ODDLOT_*_FILE` names: secrets of container engines are files.
+
 Plain dataclass on purpose: it costs 1 ms where pydantic-settings costs 200 ms of every command
 (docs/decisions/0002-settings.md).
 """
@@ -15,6 +17,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
+from oddlot import passwords
 from oddlot.errors import SettingsError
 from oddlot.words import Runtime
 
@@ -30,9 +33,9 @@ class Settings:
 
     home: Path
     """Folder for everything embedded: database, queue, model store, logs."""
-    database_url: str
+    database_url: str = field(repr=False)
     """SQLAlchemy URL: `sqlite:///...` or `postgresql://...`."""
-    broker_url: str
+    broker_url: str = field(repr=False)
     """`embedded`, or the URL of a Redis-protocol server: `redis://...`, `rediss://...`, `redis+socket://...`."""
     model_store: Path
     """Folder where the bundles of all models stand; shared by all hosts."""
@@ -40,6 +43,10 @@ class Settings:
     """Folder where the heat maps of flagged and of audited items are put; shared by all hosts."""
     thumb_store: Path
     """Folder where thumbnails are kept; shared by all hosts."""
+    database_password: str = field(default="", repr=False)
+    """Password of the database, where it is not to stand in the URL."""
+    broker_password: str = field(default="", repr=False)
+    """Password of the Redis-protocol server, where it is not to stand in the URL."""
     batch_size: int = 128
     """Items in one unit of queue work, at most; fewer towards the end of a job."""
     runtime: str = Runtime.AUTO
@@ -118,6 +125,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         values |= _read_config(source)
     names = {one.name for one in fields(Settings)}
     values |= {n: environ[f"ODDLOT_{n.upper()}"] for n in names if environ.get(f"ODDLOT_{n.upper()}")}
+    values |= _from_files(environ)
     home = _typed("home", Path, values.pop("home", home))
     values.setdefault("database_url", f"sqlite:///{home / 'oddlot.db'}")
     values.setdefault("broker_url", EMBEDDED)
@@ -126,9 +134,23 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     values.setdefault("thumb_store", home / "thumbnails")
     typed = {one.name: _typed(one.name, one.type, values[one.name])
              for one in fields(Settings) if one.name in values}  # fmt: skip
+    for name in ("database", "broker"):
+        if password := typed.get(f"{name}_password"):
+            typed[f"{name}_url"] = passwords.with_password(f"{name}_url", typed[f"{name}_url"], password)
     settings = Settings(home=home, **typed)
     _check(settings)
     return settings
+
+
+def _from_files(environ: Mapping[str, str]) -> dict[str, str]:
+    found = {}
+    for name in (one.name for one in fields(Settings) if one.type is str):
+        variable = f"ODDLOT_{name.upper()}"
+        if path := environ.get(f"{variable}_FILE"):
+            if environ.get(variable):
+                raise SettingsError(f"{variable} and {variable}_FILE are both set: leave one of them out")
+            found[name] = passwords.value_of(f"{variable}_FILE", Path(path).expanduser())
+    return found
 
 
 def _config_file(environ: Mapping[str, str], home: Path) -> Path | None:

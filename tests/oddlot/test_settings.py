@@ -86,7 +86,8 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "thumb_store": tmp_path / "thumbs",
     }
     texts = {
-        "database_url": "postgresql://host/db", "broker_url": "redis://host/0", "public_url": "https://oddlot.example",
+        "database_url": "postgresql://host/db", "broker_url": "redis://host/0",
+        "database_password": "p/w", "broker_password": "p@w", "public_url": "https://oddlot.example",
         "report_folder": "/srv/reports", "report_email": "ada@plant.example", "report_from": "oddlot@plant.example",
         "smtp_url": "smtp://mail:25", "webhook_url": "https://mes.example/x", "webhook_secret": "secret",
         "review_host": "0.0.0.0", "review_password": "sesame", "review_names": "oddlot.plant", "runtime": "tensorflow",
@@ -107,7 +108,8 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "max_pixels": 1000,
         "max_file_bytes": 2000,
     }
-    expected = Settings(**paths, **texts, **numbers, hold=False)
+    addresses = {"database_url": "postgresql://:p%2Fw@host/db", "broker_url": "redis://:p%40w@host/0"}
+    expected = Settings(**paths, **(texts | addresses), **numbers, hold=False)
     assert {field.name for field in fields(Settings)} == {*paths, *texts, *numbers, "hold"}
     variables = {f"ODDLOT_{name.upper()}": str(value) for name, value in (paths | texts | numbers).items()}
     variables["ODDLOT_HOLD"] = "false"
@@ -181,3 +183,56 @@ def test_a_file_that_is_not_toml_is_one_line_that_names_it(home, content) -> Non
 
 def test_a_variable_of_something_else_is_left_alone(home) -> None:
     assert load(home, data="/somewhere").batch_size == 128
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("postgresql://oddlot@db/oddlot?sslmode=require", "postgresql://oddlot:a%3Ab%2F%40c@db/oddlot?sslmode=require"),
+        ("postgresql://db:5433", "postgresql://:a%3Ab%2F%40c@db:5433"),
+        ("postgresql+psycopg://oddlot@db?x=a@b", "postgresql+psycopg://oddlot:a%3Ab%2F%40c@db?x=a@b"),
+    ],
+)
+def test_a_password_from_a_file_gets_into_the_url_and_into_nothing_that_is_shown(home, url, whole) -> None:
+    secret = write(home / "secret", "a:b/@c\n")
+    settings = load(home, database_url=url, database_password_file=str(secret))
+    assert settings.database_url == whole
+    assert "a%3Ab" not in repr(settings)
+    assert "a:b" not in repr(settings)
+
+
+def test_every_text_may_stand_in_a_file_of_its_own(home) -> None:
+    address = write(home / "broker", "redis://queue/0\r\n")
+    password = write(home / "password", "sesame")
+    settings = load(
+        home, broker_url_file=str(address), broker_password_file=str(password), review_password_file=str(password)
+    )
+    assert settings.broker_url == "redis://:sesame@queue/0"
+    assert settings.review_password == "sesame"
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"review_password_file": "nowhere"}, "REVIEW_PASSWORD_FILE names nowhere, which cannot be read: No such file"),
+        ({"review_password_file": "."}, "cannot be read: Is a directory"),
+        ({"review_password_file": "empty"}, "does not hold one line of text"),
+        ({"review_password_file": "lines"}, "does not hold one line of text"),
+        ({"review_password_file": "binary"}, "cannot be read: it is not UTF-8 text"),
+        ({"review_password_file": "good", "review_password": "x"}, "are both set"),
+        ({"database_password_file": "good"}, "ODDLOT_DATABASE_URL is not a URL with a host"),
+        ({"broker_password_file": "good"}, "ODDLOT_BROKER_URL is not a URL with a host"),
+        ({"broker_url": "redis+socket:///run/x.sock", "broker_password": "s3cret"}, "not a URL with a host"),
+        (
+            {"broker_url": "redis://:x@queue/0", "broker_password_file": "good"},
+            "BROKER_URL holds a password, and another",
+        ),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_one_line_that_shows_none(home, variables, says) -> None:
+    for name, content in {"empty": b"\n", "lines": b"s3cret\nmore", "binary": b"s3cret\xff", "good": b"s3cret"}.items():
+        Path(name).write_bytes(content)
+    with pytest.raises(SettingsError, match=says) as refusal:
+        load(home, **variables)
+    assert "\n" not in str(refusal.value)
+    assert "s3cret" not in str(refusal.value)
