@@ -65,6 +65,30 @@ def restore(
     say("Work goes on with `oddlot up` or `oddlot worker`.")
 
 
+@group.command("move", epilog="Example: oddlot db move ~/.local/share/oddlot/oddlot.db")
+def move(
+    file: Annotated[Path, typer.Argument(help="The SQLite database of one PC, or a backup of it.")],
+    keep: Annotated[bool, typer.Option("--keep", help="Let the file be used afterwards, too.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Move nothing: use the file again, which a move has marked.")
+    ] = False,
+) -> None:
+    """Move everything from the SQLite file of one PC into the empty PostgreSQL database of ODDLOT_DATABASE_URL."""
+    from db import moving
+
+    if undo:
+        moving.undo(file)
+        say(f"{file} may be used again.")
+        return
+    settings = load_settings()
+    count = moving.move(file, settings.database_url, keep=keep, told=lambda name, rows: note(f"{name}: {rows} rows"))
+    say(f"{count} rows moved and compared. {'The file may still be used.' if keep else f'{file} is marked as moved.'}")
+    say(
+        f"Not moved, because they are files: the models ({settings.model_store}) and the heat maps "
+        f"({settings.map_store}). Other hosts need them on a shared folder."
+    )
+
+
 @group.command("prune", epilog="Example: oddlot db prune --older-than 90d --keep-verdicts --dry-run")
 def prune(
     older_than: Annotated[

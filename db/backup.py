@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from shutil import which
 
-from sqlalchemy import URL, Engine, func, select, update
+from sqlalchemy import URL, Connection, Engine, func, select, update
 from sqlalchemy.exc import DBAPIError
 
 from db import migrate, workers
@@ -58,7 +58,8 @@ def restore(url: str, source: Path, *, force: bool = False) -> str:
         before = _restore_sqlite(engine, source) if engine.dialect.name == "sqlite" else _restore_dump(engine, source)
         engine.dispose()
         migrate.upgrade(url)
-        _hand_out_again(engine)
+        with writing(engine) as connection:
+            hand_out_again(connection)
         return before
     except DBAPIError as error:
         reason = reason_of(engine.url, error)
@@ -92,15 +93,14 @@ def _refuse_if_used(engine: Engine) -> None:
         )
 
 
-def _hand_out_again(engine: Engine) -> None:
-    """Nobody who held something when the backup was made holds it now, and no queue knows of what waits."""
-    with writing(engine) as connection:
-        past = now(connection)
-        for table, waits, held in ((batch, BatchState.WAITING, BatchState.LEASED),
-                                   (fit, FitState.QUEUED, FitState.RUNNING)):  # fmt: skip
-            connection.execute(update(table).where(table.c.state == waits).values(published_at=None))
-            connection.execute(update(table).where(table.c.state == held).values(lease_expires_at=past))
-        connection.execute(worker.delete())
+def hand_out_again(connection: Connection) -> None:
+    """Nobody who held something when the rows were copied holds it now, and no queue knows of what waits."""
+    past = now(connection)
+    for table, waits, held in ((batch, BatchState.WAITING, BatchState.LEASED),
+                               (fit, FitState.QUEUED, FitState.RUNNING)):  # fmt: skip
+        connection.execute(update(table).where(table.c.state == waits).values(published_at=None))
+        connection.execute(update(table).where(table.c.state == held).values(lease_expires_at=past))
+    connection.execute(worker.delete())
 
 
 def _file(engine: Engine) -> Path:
@@ -168,16 +168,21 @@ def _put_away(target: Path) -> None:
     Raises DatabaseError where somebody has it open: what he writes afterwards would be lost.
     """
     if target.exists():
-        with contextlib.closing(sqlite3.connect(target, timeout=1, isolation_level=None)) as connection:
-            try:
-                connection.execute("PRAGMA journal_mode = DELETE")  # only whoever is alone may do this
-            except sqlite3.OperationalError as error:
-                if "locked" in str(error):
-                    raise DatabaseError(f"{target} is in use: stop everything that has it open, then restore") from None
-            except sqlite3.DatabaseError:
-                pass  # damaged: a reason to restore
+        with contextlib.suppress(sqlite3.DatabaseError):  # damaged: a reason to restore
+            refuse_in_use(target)
     for suffix in ("-wal", "-shm", "-journal"):
         Path(f"{target}{suffix}").unlink(missing_ok=True)
+
+
+def refuse_in_use(path: Path) -> None:
+    """Raises DatabaseError where somebody has the file open, sqlite3.DatabaseError where it is no database."""
+    with contextlib.closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as connection:
+        try:
+            connection.execute("PRAGMA journal_mode = DELETE")  # only whoever is alone may do this
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise DatabaseError(f"{path} is in use: stop everything that has it open, then try again") from None
+            raise
 
 
 def _restore_dump(engine: Engine, source: Path) -> str:

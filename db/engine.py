@@ -16,6 +16,8 @@ BUSY_SECONDS = 60.0
 """How long a write on SQLite waits for another one to end."""
 CONNECT_SECONDS = 10
 """How long a PostgreSQL server may take to answer."""
+MOVED = "moved:"
+"""Begins the version of a database whose rows were moved to another one (`db.moving`)."""
 
 
 def open_database(url: str) -> Engine:
@@ -31,6 +33,7 @@ def open_database(url: str) -> Engine:
 
             migrate.upgrade(url)
         elif version != HEAD:
+            refuse_moved(engine, version)
             older = version < HEAD
             advice = "bring it up to date with `oddlot db upgrade`" if older else "a newer Oddlot wrote it: update this"
             raise DatabaseError(f"the database {shown(engine.url)} is of version {version}, not {HEAD}: {advice}")
@@ -41,6 +44,15 @@ def open_database(url: str) -> Engine:
     except BaseException:
         engine.dispose()
         raise
+
+
+def refuse_moved(engine: Engine, version: str) -> None:
+    """Raises DatabaseError where what was done in this database would be done in vain."""
+    if version.startswith(MOVED):
+        raise DatabaseError(
+            f"the database {shown(engine.url)} was moved: set ODDLOT_DATABASE_URL to where it is now; if the move was "
+            f"killed, do it again, or give it up with `oddlot db move --undo {engine.url.database}`"
+        )
 
 
 def make_engine(url: str) -> Engine:

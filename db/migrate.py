@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, inspect
 from sqlalchemy.exc import DBAPIError
 
-from db.engine import make_engine, reason_of, shown, version_of, writing
+from db.engine import make_engine, reason_of, refuse_moved, shown, version_of, writing
 from db.schema import HEAD
 from db.views import SINCE, create_views, drop_views
 from oddlot.errors import DatabaseError
@@ -26,6 +26,7 @@ def upgrade(url: str) -> tuple[str | None, str]:
     try:
         with alone(engine):
             before = version_of(engine)
+            refuse_moved(engine, before or "")
             if before is not None and before > HEAD:
                 raise DatabaseError(
                     f"the database {shown(engine.url)} is of version {before}, newer than {HEAD}: update Oddlot"

@@ -4,15 +4,20 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import redis
 from PIL import Image
 
 from pictures.drawing import draw_set
+from worker.broker import server_binary
 
 FIT_OPTIONS = (
     "--architecture", "paper", "--size", "32", "--epochs", "3", "--false-alarms", "0.1", "--seed", "1", "--force"
@@ -142,3 +147,29 @@ def messy_folder(drawn, tmp_path) -> Path:
     (folder / "empty.png").write_bytes(b"")
     (folder / "notes.txt").write_text("not a picture")
     return folder
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory) -> Iterator[str]:
+    """The URL of a Redis-protocol server with a password, as many hosts share one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [server_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", "geheim",
+         "--dir", str(tmp_path_factory.mktemp("redis"))],
+        stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    url = f"redis://:geheim@127.0.0.1:{port}/0"
+    client = redis.Redis.from_url(url)
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            client.ping()
+            break
+        except redis.ConnectionError:
+            assert server.poll() is None
+            assert time.monotonic() < deadline, "the server did not start"
+    yield url
+    server.terminate()
+    server.wait()

@@ -1,38 +1,8 @@
 """The same commands on PostgreSQL and a Redis-protocol server of its own, changed by two URLs."""
 
-import socket
-import subprocess
 import time
 
 import pytest
-import redis
-
-from worker.broker import server_binary
-
-
-@pytest.fixture(scope="module")
-def redis_url(tmp_path_factory):
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [server_binary(), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--requirepass", "geheim",
-         "--dir", str(tmp_path_factory.mktemp("redis"))],
-        stdout=subprocess.DEVNULL,
-    )  # fmt: skip
-    url = f"redis://:geheim@127.0.0.1:{port}/0"
-    client = redis.Redis.from_url(url)
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            client.ping()
-            break
-        except redis.ConnectionError:
-            assert server.poll() is None
-            assert time.monotonic() < deadline, "the server did not start"
-    yield url
-    server.terminate()
-    server.wait()
 
 
 @pytest.fixture
