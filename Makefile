@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test browser faults quick check bench bench-peers lock clean
+.PHONY: help setup demo test system faults quick check bench bench-peers lock bundle-offline release clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,14 +35,18 @@ demo: $(READY) ## the whole main job on pictures that it draws, in a folder of i
 	$(BIN)/oddlot demo
 
 # Two at a time and no more: a test often starts workers of its own, each with a model in its memory.
-test: $(READY) check browser ## every test (those on real image sets need ODDLOT_DATA)
+test: $(READY) check system ## every test (those on real image sets need ODDLOT_DATA)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
-# The pages are tested in a real browser. Fetched where we may, else said what to install.
-browser:
-	@command -v chromium >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y chromium fonts-dejavu-core; } \
-	  || { echo "make: the pages are tested in Chromium; on Debian: sudo apt-get install chromium"; exit 1; }
+# What tests need besides Python: a browser for the pages, Compose for its file, bubblewrap for a clean machine in a
+# namespace. Fetched where we may, else said what to install; Chromium must be there, without the others tests are skipped.
+PROGRAMS := chromium docker-compose bwrap
+PACKAGES := chromium fonts-dejavu-core docker-compose bubblewrap
+system:
+	@missing=; for one in $(PROGRAMS); do command -v $$one >/dev/null || missing="$$missing $$one"; done; \
+	  [ -z "$$missing" ] \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y --no-install-recommends $(PACKAGES); } \
+	  || { echo "make: tests need$$missing; on Debian: sudo apt-get install $(PACKAGES)"; command -v chromium >/dev/null; }
 
 faults: $(READY) ## kills, freezes, cuts and hostile input, many times over (docs/reliability.md); takes long
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults" -o faulthandler_timeout=3600
@@ -77,6 +81,12 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.ten_million --rows 1000000 --prune 100000
 	$(BIN)/python -m bench.index_cost
 
+bundle-offline: $(READY) ## dist/oddlot-VERSION-offline-...: wheels and an installer for a machine without a network
+	$(BIN)/python -m scripts.offline_bundle dist
+
+release: $(READY) ## dist/: wheel and sdist
+	$(BIN)/python -m scripts.release dist
+
 # PyTorch comes with libraries for graphics cards that a CPU does not need: 5.5 GB on the disk.
 $(PEERS_READY): requirements/peers.txt
 	$(PYTHON) -m venv $(PEERS)
@@ -88,9 +98,11 @@ bench-peers: $(READY) $(PEERS_READY) ## beside anomalib, PyTorch and a naive wor
 	$(BIN)/python -m bench.peers
 
 lock: $(READY) ## pin the dependencies anew, with hashes and without addresses (needs uv)
-	for what in run: develop:"--group test --group build --group docs"; do \
-	  uv pip compile --extra openvino --extra s3 --universal --python-version 3.11 --generate-hashes --no-header \
-	    --no-annotate --quiet $${what#*:} pyproject.toml -o requirements/$${what%%:*}.txt; done
+	set -e; pin() { uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
+	    "$${@:2}" -o requirements/$$1.txt; }; \
+	  pin run --extra openvino --extra s3 pyproject.toml; \
+	  pin develop --extra openvino --extra s3 --group test --group build --group docs pyproject.toml; \
+	  pin build --group pyproject.toml:build
 
 clean: ## remove the virtual environment and what the tools left
 	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
