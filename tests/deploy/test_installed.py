@@ -24,10 +24,13 @@ def plant_pc(bundle, tmp_path_factory) -> CleanRoot:
 def test_the_demo_runs_where_there_is_no_network_and_finds_defects(plant_pc):
     plant_pc.at("/var/operator").mkdir(mode=0o777)
     plant_pc.at("/var/operator").chmod(0o777)
-    text = plant_pc.run(
-        ["/opt/oddlot/bin/oddlot", "demo", "--folder", "/var/operator/demo"], environ={"HOME": "/var/operator"},
-        user="4711:4711", frozen=True,
-    )  # fmt: skip
+    # Afterwards nothing of it runs any more: no queue, no worker.
+    words = [
+        "sh",
+        "-c",
+        "/opt/oddlot/bin/oddlot demo --folder /var/operator/demo && ! pgrep -f '[v]alkey|[w]orker.app'",
+    ]
+    text = plant_pc.run(words, environ={"HOME": "/var/operator"}, user="4711:4711", frozen=True)
     assert re.search(r"completeness: listed 100 = scored 100 \+ unreadable 0 .* unaccounted 0", text)
     found, defects, false_alarms, good = map(
         int, re.search(r"flagged (\d+) of (\d+) defects and (\d+) of (\d+) good parts", text).groups()
@@ -40,7 +43,7 @@ def test_the_demo_runs_where_there_is_no_network_and_finds_defects(plant_pc):
     assert not plant_pc.at("/var/operator/.local").exists()
 
 
-def test_a_second_installation_replaces_the_first_and_a_damaged_bundle_is_refused(plant_pc, bundle, tmp_path):
+def test_what_cannot_be_installed_is_refused_and_what_is_there_stays(plant_pc, bundle, tmp_path):
     def install(folder: Path, *arguments: str, **options) -> str:
         environ = {"PYTHON": "/programs/python"}
         return plant_pc.run(["/media/install.sh", *arguments], environ=environ, binds={folder: "/media"}, **options)
