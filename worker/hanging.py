@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import structlog
 from sqlalchemy import Engine
 
-from db import batches, sweeping
+from db import batches, splitting
 from oddlot.settings import Settings
 
 log = structlog.get_logger()
@@ -52,5 +52,7 @@ def end_this_process(engine: Engine, settings: Settings, claim: batches.Claim, i
     """
     reason = f"reading {os.path.basename(item.path)} took more than {settings.picture_seconds:g} s"
     log.error("process ends: a picture hangs", job=claim.job_id, batch=claim.number, path=item.path, error=reason)
-    if sweeping.split_claimed(engine, claim, reason, max_attempts=settings.max_attempts, alone=item.id):
+    if splitting.fail_batch(
+        engine, claim, reason, max_attempts=settings.max_attempts, hold=settings.hold, split=True, alone=item.id
+    ):
         os._exit(1)

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 import oddlot
-from db import batches, endings, models, sweeping, workers
+from db import batches, endings, models, splitting, workers
 from oddlot.errors import BundleError, LateResult, UnreadablePicture
 from oddlot.leases import kept_lease
 from oddlot.processes import identity
@@ -124,10 +124,13 @@ def _give_back(engine: Engine, settings: Settings, claim: batches.Claim, error: 
     log.error("batch given back", job=claim.job_id, batch=claim.number, exc_info=error)
     reason = scoring_process.one_line(error)
     try:
-        if isinstance(error, MemoryError):
-            sweeping.split_claimed(engine, claim, reason, max_attempts=settings.max_attempts)
+        if isinstance(error, DATABASE_AWAY):
+            batches.release_batch(engine, claim, reason, count_attempt=False)
         else:
-            batches.release_batch(engine, claim, reason, count_attempt=not isinstance(error, DATABASE_AWAY))
+            splitting.fail_batch(
+                engine, claim, reason, max_attempts=settings.max_attempts, hold=settings.hold,
+                split=isinstance(error, MemoryError),
+            )  # fmt: skip
         beat(engine, claim.owner, progress=False)
     except SQLAlchemyError as also:
         log.error(

@@ -1,12 +1,13 @@
 """Executed at least once, recorded exactly once: claims, leases, fencing numbers."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 
 import pytest
 from making import claimed, finish, scored
 
-from db import batches, due, endings, jobs, sweeping
+from db import batches, due, endings, jobs, splitting, sweeping
 from db.engine import reading
 from db.results import ResultFilter, iter_results
 from db.schema import batch
@@ -128,20 +129,55 @@ def test_a_picture_that_is_known_to_break_workers_is_set_apart_by_its_holder_and
     sweep(engine)
     claim = claimed(engine, job, 1)
     poison = claim.items[4].id
-    assert not sweeping.split_claimed(engine, late, "hangs", max_attempts=MAX_ATTEMPTS, alone=poison)
-    assert sweeping.split_claimed(engine, claim, "hangs", max_attempts=MAX_ATTEMPTS, alone=poison)
-    assert not sweeping.split_claimed(engine, claim, "hangs", max_attempts=MAX_ATTEMPTS, alone=poison)
+    hung = partial(splitting.fail_batch, error="hangs", max_attempts=MAX_ATTEMPTS, split=True, alone=poison)
+    assert [hung(engine, one) for one in (late, claim, claim)] == ["", "split", ""]
     others = claimed(engine, job, 2)
     assert len(others.items) == 8
     finish(engine, others)
-    for _ in range(2):
+    for became in ("waiting", "quarantined"):
         assert not sweep(engine).anything
         alone = claimed(engine, job, 3)
         assert [item.id for item in alone.items] == [poison]
-        assert sweeping.split_claimed(engine, alone, "hangs", max_attempts=MAX_ATTEMPTS, alone=poison)
-    assert sweep(engine).quarantined == 1
+        assert hung(engine, alone) == became
     done = jobs.get_job(engine, job.id)
     assert (done.state, done.scored, done.quarantined, done.unaccounted) == (JobState.DONE, 8, 1, 0)
+
+
+def test_who_holds_a_batch_that_fails_once_too_often_ends_it_himself(engine, submit):
+    """Put back, it would be published at once, and tried again until a sweeper came by."""
+    job = submit(2, batch_size=2)
+    for became in ("waiting", "waiting", "split"):
+        assert splitting.fail_batch(engine, claimed(engine, job, 1), "boom", max_attempts=MAX_ATTEMPTS) == became
+    finish(engine, claimed(engine, job, 2))
+    for became in ("waiting", "quarantined"):
+        assert splitting.fail_batch(engine, claimed(engine, job, 3), "boom", max_attempts=MAX_ATTEMPTS) == became
+    assert due.due_for_publishing(engine, older_than_seconds=None, limit=10) == []
+    done = jobs.get_job(engine, job.id)
+    assert (done.state, done.scored, done.quarantined, done.unaccounted) == (JobState.DONE, 1, 1, 0)
+    assert not sweep(engine).anything
+
+
+def test_a_batch_whose_last_attempt_fell_silent_is_never_put_back_in_between(engine, submit):
+    job = submit(2, batch_size=2)
+    for _ in range(MAX_ATTEMPTS - 1):
+        claimed(engine, job, 1, lease=-1.0)
+        assert sweep(engine).as_dict() == {"put_back": 1, "split": 0, "quarantined": 0, "closed": 0}
+    silent = claimed(engine, job, 1, lease=-1.0)
+    assert sweep(engine).as_dict() == {"put_back": 0, "split": 1, "quarantined": 0, "closed": 0}
+    with pytest.raises(LateResult):
+        finish(engine, silent)
+
+
+def test_a_batch_that_fails_for_the_last_time_in_a_cancelled_job_ends_with_it(engine, submit):
+    job = submit(2, batch_size=2)
+    for _ in range(MAX_ATTEMPTS - 1):
+        splitting.fail_batch(engine, claimed(engine, job, 1), "boom", max_attempts=MAX_ATTEMPTS)
+    claim = claimed(engine, job, 1)
+    endings.cancel_job(engine, job.id)
+    assert splitting.fail_batch(engine, claim, "boom", max_attempts=MAX_ATTEMPTS) == "split"
+    assert sweep(engine).closed == 1
+    done = jobs.get_job(engine, job.id)
+    assert (done.state, done.cancelled, done.unaccounted) == (JobState.CANCELLED, 2, 0)
 
 
 def test_a_batch_given_back_counts_as_an_attempt_only_where_it_may_be_at_fault(engine, submit):
@@ -154,7 +190,7 @@ def test_a_batch_given_back_counts_as_an_attempt_only_where_it_may_be_at_fault(e
         assert not sweep(engine).anything
         claim = claimed(engine, job, 1)
         batches.release_batch(engine, claim, "boom", count_attempt=True)
-    assert sweep(engine).quarantined == 1
+    assert sweep(engine).quarantined == 1  # as where the setting was lowered meanwhile
     (row,) = iter_results(engine, ResultFilter(job_id=job.id))
     assert "boom" in row["error"]
 

@@ -10,7 +10,7 @@ import pytest
 from shop import ONE_DATABASE, batch_row, by_name, draw, eventually, register, rows, work_off
 from sqlalchemy import event, text
 
-from db import batches, endings, jobs, sweeping
+from db import batches, due, endings, jobs, sweeping
 from db.engine import make_engine, writing
 from oddlot.processes import identity
 from oddlot.words import BatchState, ItemState, JobState
@@ -161,6 +161,33 @@ def test_where_memory_runs_out_the_batch_is_halved_at_once_and_the_picture_is_tr
     assert (done.state, done.scored, done.quarantined, done.unaccounted) == (JobState.DONE, 19, 1, 0)
     assert "MemoryError: no room for it" in by_name(engine, job.id)["005.png"]["error"]
     assert len(tries) == 6  # among 16, 8, 4, 2, and twice alone
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts", "expected"),
+    [(LookupError, 3, 3 + 1 + 1 + 1 + 2), (LookupError, 20, 20 + 1 + 1 + 1 + 2), (MemoryError, 20, 1 + 1 + 1 + 1 + 2)],
+)
+def test_a_picture_that_always_fails_is_given_up_after_an_exact_number_of_attempts_without_any_sweeper(
+    engine, settings, job, when_read, error, attempts, expected
+):
+    """Among 16, 8, 4 and 2, and twice alone; a worker publishes at once what it has given back."""
+    tries = []
+
+    def fail(name):
+        if name == "005.png":
+            tries.append(name)
+            raise error("as always")
+
+    when_read(fail)
+    settings = replace(settings, max_attempts=attempts)
+    while told := due.due_for_publishing(engine, older_than_seconds=None, limit=100):
+        assert len(tries) <= expected
+        for of_job, number, _ in told:
+            inspection.inspect_batch(engine, settings, of_job, number)
+    done = jobs.get_job(engine, job.id)
+    assert (done.state, done.scored, done.quarantined, done.unaccounted) == (JobState.DONE, 19, 1, 0)
+    assert "also alone" in by_name(engine, job.id)["005.png"]["error"]
+    assert len(tries) == expected
 
 
 def test_late_results_are_refused_and_logged(engine, settings, job, when_read, logs):
