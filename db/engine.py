@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine,
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, ProgrammingError
 
 from db.schema import HEAD
+from oddlot import half_open
 from oddlot.errors import DatabaseError, OddlotError
 
 BUSY_SECONDS = 60.0
@@ -66,11 +67,22 @@ def make_engine(url: str) -> Engine:
         engine = create_engine(
             parsed,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "oddlot"},
+            connect_args={
+                "connect_timeout": CONNECT_SECONDS,
+                "application_name": "oddlot",
+                **half_open.postgresql_options(),
+                "options": " ".join([half_open.postgresql_server_options(), *_options_of(parsed)]),
+            },
         )
         return _refuse_odd_values(engine)
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise DatabaseError("ODDLOT_DATABASE_URL is not a URL of SQLite or PostgreSQL") from error
+
+
+def _options_of(url: URL) -> tuple[str, ...]:
+    """What the URL itself asks of the server; it comes last, and so wins."""
+    found = url.query.get("options", ())
+    return (found,) if isinstance(found, str) else tuple(found)
 
 
 def _refuse_odd_values(engine: Engine) -> Engine:

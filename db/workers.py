@@ -71,11 +71,30 @@ def stop(engine: Engine, name: str) -> None:
 
 def living(engine: Engine, kind: str = SUPERVISOR) -> list[WorkerRow]:
     """Workers of a kind that were heard of in time and are not known to be dead."""
+    return [row for row, in_time in _all_of(engine, kind) if in_time and not is_provably_dead(row.name)]
+
+
+def silent(engine: Engine) -> list[WorkerRow]:
+    """The last supervisor of each host that fell silent without having ended in order: off, cut off, or killed.
+
+    A host that is heard of is not among them, nor is one that has not been heard of for a day.
+    """
+    rows = _all_of(engine, SUPERVISOR)
+    heard_of = {row.host for row, in_time in rows if in_time and not is_provably_dead(row.name)}
+    last = {row.host: row for row, _ in sorted(rows, key=lambda found: found[0].seen_at)}
+    return [row for host, row in sorted(last.items()) if host not in heard_of]
+
+
+def _all_of(engine: Engine, kind: str) -> list[tuple[WorkerRow, bool]]:
+    """All workers of a kind that were seen within a day, and whether each was heard of in time."""
     columns = (worker.c.name, worker.c.host, worker.c.pid, worker.c.kind, worker.c.seen_at, worker.c.progress_at)
     with reading(engine) as connection:
-        query = select(*columns).where(worker.c.kind == kind, worker.c.alive_until >= now(connection))
-        rows = [WorkerRow(*row) for row in connection.execute(query.order_by(worker.c.name))]
-    return [row for row in rows if not is_provably_dead(row.name)]
+        moment = now(connection)
+        query = select(*columns, worker.c.alive_until).where(
+            worker.c.kind == kind, worker.c.alive_until >= moment - FORGOTTEN_AFTER
+        )
+        rows = connection.execute(query.order_by(worker.c.name)).all()
+    return [(WorkerRow(*row[:-1]), row.alive_until >= moment) for row in rows]
 
 
 def count(engine: Engine, kind: str) -> int:
