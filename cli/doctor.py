@@ -151,11 +151,11 @@ def _queue(settings: Settings) -> Iterator[Finding]:
             return
         running = "running" if broker.broker_answers(settings) else "not running (started when it is needed)"
         yield Finding("queue", "ok", f"embedded, {running}: {binary}")
-    elif broker.broker_answers(settings):
+    elif (reason := broker.reason_for_no_answer(settings)) is None:
         yield Finding("queue", "ok", f"answers: {_without_password(settings.broker_url)}")
     else:
-        yield Finding("queue", "wrong", f"no answer: {_without_password(settings.broker_url)}",
-                      "start the server or mend ODDLOT_BROKER_URL")  # fmt: skip
+        yield Finding("queue", "wrong", f"no answer: {_without_password(settings.broker_url)}: {reason}",
+                      "start the server or mend ODDLOT_BROKER_URL (docs/brokers.md)")  # fmt: skip
 
 
 def _models(settings: Settings, engine: "Engine") -> Iterator[Finding]:

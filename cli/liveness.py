@@ -109,10 +109,11 @@ def _judge(health: "JobHealth", around: Surroundings) -> tuple[str, str, str]:
 
 def _queue_depth(session: Session) -> int | None:
     import redis
+    from kombu.exceptions import OperationalError
 
     from worker.publishing import queue_depth
 
     try:
         return queue_depth(session.settings)
-    except (redis.RedisError, OSError):
+    except (redis.RedisError, OperationalError, OSError):
         return None

@@ -113,7 +113,7 @@ def _fail_or_raise(error: Exception) -> None:
     if module.startswith("sqlalchemy"):
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         _fail(f"the database refused: {reason}. `oddlot doctor` looks for the cause", 1)
-    if module.startswith(("redis", "kombu")):
+    if module.startswith(("redis", "kombu", "amqp")):
         _fail(
             f"the queue cannot be reached: {str(error).splitlines()[0]}. `oddlot doctor` looks for the cause",
             1,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from itertools import chain, groupby, zip_longest
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, func, or_, select, update
 
 from db.batches import CLOCK_SLACK, WORKED_ON
 from db.engine import now, reading, writing
@@ -49,6 +49,19 @@ def due_for_publishing(
             due += [(job_id, number, priority) for job_id, number in numbers[:left]]
         _mark_published(connection, due, True)
         return due
+
+
+def told(engine: Engine, priorities: int) -> list[int]:
+    """How many waiting batches the queue was told of, by the priority of their jobs, 0 first."""
+    query = (
+        select(job.c.priority, func.count())
+        .join(batch, batch.c.job_id == job.c.id)
+        .where(IS_WAITING, batch.c.published_at.is_not(None), job.c.state.in_(WORKED_ON))
+        .group_by(job.c.priority)
+    )
+    with reading(engine) as connection:
+        found: dict[int, int] = dict(connection.execute(query).tuples().all())
+    return [found.get(priority, 0) for priority in range(priorities)]
 
 
 def unpublish(engine: Engine, told: Sequence[Told]) -> None:

@@ -8,10 +8,14 @@ import hashlib
 import tempfile
 from os import getuid
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, quote, urlsplit
 
+from oddlot import half_open
 from oddlot.settings import Settings
+
+if TYPE_CHECKING:
+    from kombu import Queue
 
 INSPECT_QUEUE = "inspect"
 FIT_QUEUE = "fit"
@@ -36,6 +40,10 @@ VISIBILITY_TIMEOUT = 2 * BATCH_TIME_LIMIT + 600
 SHUTDOWN_GRACE = 30
 """Seconds that a worker has, after SIGTERM, to finish the batches in work before it is killed."""
 
+FIT_HELD = 7 * 24 * 3600
+"""Seconds that a fit's message may be held: the fit has no time limit."""
+_LONGEST_HELD = {INSPECT_QUEUE: VISIBILITY_TIMEOUT, TICK_QUEUE: TICK_TIME_LIMIT + 600, FIT_QUEUE: FIT_HELD}
+
 # A unix socket's address has room for 107 bytes on Linux, 103 on macOS.
 _SOCKET_PATH_LIMIT = 100
 
@@ -44,7 +52,13 @@ def broker_url(settings: Settings) -> str:
     """The URL that Celery connects to."""
     if settings.embedded_broker:
         return f"redis+socket://{quote(str(embedded_socket(settings)))}"
-    return settings.broker_url
+    # What stands behind the question mark is about TLS; Celery takes that beside the URL of such a server.
+    return settings.broker_url.partition("?")[0] if is_amqp(settings) else settings.broker_url
+
+
+def is_amqp(settings: Settings) -> bool:
+    """Whether the queue is RabbitMQ's, and not a Redis-protocol server's."""
+    return settings.broker_url.startswith(("amqp:", "amqps:"))
 
 
 def redis_url(settings: Settings) -> str:
@@ -62,9 +76,20 @@ def embedded_socket(settings: Settings) -> Path:
     return Path(tempfile.gettempdir()) / f"oddlot-{getuid()}" / f"{digest}.sock"
 
 
-def queue_priority(priority: int) -> int:
-    """Celery's number for ours: its Redis transport serves 0 first."""
-    return PRIORITIES - 1 - priority
+def queue_priority(priority: int, *, amqp: bool = False) -> int:
+    """Celery's number for ours: its Redis transport serves 0 first, RabbitMQ the highest."""
+    return priority if amqp else PRIORITIES - 1 - priority
+
+
+def queue_of(name: str, *, amqp: bool) -> "Queue":
+    """A queue as everybody must declare it: RabbitMQ refuses who declares it otherwise than it is.
+
+    There a consumer is cut off that holds a message for longer than half an hour, unless the queue says so.
+    """
+    from kombu import Exchange, Queue
+
+    arguments = {"x-max-priority": PRIORITIES - 1, "x-consumer-timeout": 1000 * _LONGEST_HELD[name]}
+    return Queue(name, Exchange(name), name, queue_arguments=arguments if amqp else None)
 
 
 def ready_keys(queue: str) -> list[str]:
@@ -78,16 +103,8 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
         "broker_url": broker_url(settings),
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "broker_transport_options": {
-            "visibility_timeout": VISIBILITY_TIMEOUT,
-            "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 1,
-            "health_check_interval": 10,
-            "socket_keepalive": True,
-            "priority_steps": list(range(PRIORITIES)),
-            "sep": "\x06\x16",
-            "queue_order_strategy": "priority",
-        },
+        "broker_transport_options": _amqp_options() if is_amqp(settings) else _redis_options(),
+        "broker_heartbeat": 2 * half_open.IDLE,  # RabbitMQ's; Redis has none
         "accept_content": ["json"],
         "worker_consumer": "oddlot.messages:Consumer",
         "task_serializer": "json",
@@ -109,10 +126,42 @@ def celery_settings(settings: Settings) -> dict[str, Any]:
     }
 
 
+def _redis_options() -> dict[str, Any]:
+    return {
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        "unacked_restore_interval": 10,
+        "unacked_restore_throttle": 1,
+        "health_check_interval": 10,
+        "socket_keepalive": True,
+        "socket_keepalive_options": half_open.socket_options(),
+        "priority_steps": list(range(PRIORITIES)),
+        "sep": "\x06\x16",
+        "queue_order_strategy": "priority",
+    }
+
+
+def _amqp_options() -> dict[str, Any]:
+    # Confirmed: without that, what is sent to a server that is just dying counts as told.
+    return {"confirm_publish": True, "socket_settings": half_open.socket_options()}
+
+
 def _encryption(settings: Settings) -> dict[str, Any]:
     """Over TLS the server must prove who it is; Celery alone would ask for no certificate."""
-    if not settings.broker_url.startswith("rediss:"):
+    if not settings.broker_url.startswith(("rediss:", "amqps:")):
         return {}
+    return {"broker_use_ssl": amqp_encryption(settings) if is_amqp(settings) else {"ssl_cert_reqs": ssl_required()}}
+
+
+def amqp_encryption(settings: Settings) -> dict[str, Any]:
+    """The options behind the URL of RabbitMQ, called there as Redis calls them, by the names that its library has."""
+    parts = urlsplit(settings.broker_url)
+    asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    known = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
+    files = {ours: asked[name] for name, ours in known.items() if name in asked}
+    return {"cert_reqs": ssl_required(), "server_hostname": parts.hostname, **files}
+
+
+def ssl_required() -> Any:
     import ssl
 
-    return {"broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED}}
+    return ssl.CERT_REQUIRED

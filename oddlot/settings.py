@@ -36,7 +36,8 @@ class Settings:
     database_url: str = field(repr=False)
     """SQLAlchemy URL: `sqlite:///...` or `postgresql://...`."""
     broker_url: str = field(repr=False)
-    """`embedded`, or the URL of a Redis-protocol server: `redis://...`, `rediss://...`, `redis+socket://...`."""
+    """`embedded`, or the URL of a Redis-protocol server, `redis://...`, `rediss://...`, `redis+socket://...`, or of
+    RabbitMQ, `amqp://...`, `amqps://...`."""
     model_store: Path
     """Folder where the bundles of all models stand; shared by all hosts."""
     map_store: Path
@@ -46,7 +47,7 @@ class Settings:
     database_password: str = field(default="", repr=False)
     """Password of the database, where it is not to stand in the URL."""
     broker_password: str = field(default="", repr=False)
-    """Password of the Redis-protocol server, where it is not to stand in the URL."""
+    """Password of the server of the queue, where it is not to stand in the URL."""
     batch_size: int = 128
     """Items in one unit of queue work, at most; fewer towards the end of a job."""
     runtime: str = Runtime.AUTO
@@ -211,11 +212,13 @@ def _check(settings: Settings) -> None:
         # What follows the first would be taken for a host, and errors name hosts.
         raise SettingsError("ODDLOT_DATABASE_URL is not a URL: write an @ in a password as %40")
     _check_addresses(settings)
-    schemes = ("redis://", "rediss://", "redis+socket://")
+    schemes = ("redis://", "rediss://", "redis+socket://", "amqp://", "amqps://")
     if settings.embedded_broker:
         return
     if not settings.broker_url.startswith(schemes):
-        raise SettingsError("ODDLOT_BROKER_URL must be 'embedded' or begin with redis://, rediss:// or redis+socket://")
+        raise SettingsError(
+            "ODDLOT_BROKER_URL must be 'embedded' or begin with redis://, rediss://, redis+socket://, amqp:// or amqps://"
+        )
     try:
         _ = urlsplit(settings.broker_url).port
     except ValueError:

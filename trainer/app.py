@@ -7,14 +7,16 @@ from typing import Any
 
 from celery import Celery
 
-from oddlot.queue import FIT_QUEUE, celery_settings
+from oddlot.queue import FIT_QUEUE, celery_settings, is_amqp, queue_of
 from oddlot.settings import load_settings
 
 
 def _configuration() -> dict[str, Any]:
+    settings = load_settings()
     return {
-        **celery_settings(load_settings()),
+        **celery_settings(settings),
         "task_default_queue": FIT_QUEUE,
+        "task_queues": [queue_of(FIT_QUEUE, amqp=is_amqp(settings))],
         "worker_concurrency": 1,  # one fit uses all cores
         "task_time_limit": None,  # a fit may take hours; its lease says whether it lives
     }

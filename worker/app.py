@@ -7,11 +7,10 @@ The parent process imports neither TensorFlow nor the detector: children load th
 from typing import Any
 
 from celery import Celery, signals
-from kombu import Exchange, Queue
 
 from oddlot.errors import BrokerError
 from oddlot.processes import available_cores
-from oddlot.queue import INSPECT_QUEUE, TICK_QUEUE, TICK_SECONDS, TICK_TASK, celery_settings
+from oddlot.queue import INSPECT_QUEUE, TICK_QUEUE, TICK_SECONDS, TICK_TASK, celery_settings, is_amqp, queue_of
 from oddlot.settings import load_settings
 from worker import broker, supervision
 
@@ -22,7 +21,7 @@ def _configuration() -> dict[str, Any]:
         **celery_settings(settings),
         "task_default_queue": INSPECT_QUEUE,
         # Ticks have a queue of their own: with nothing but them in it, the other one still counts as empty.
-        "task_queues": [Queue(name, Exchange(name), name) for name in (INSPECT_QUEUE, TICK_QUEUE)],
+        "task_queues": [queue_of(name, amqp=is_amqp(settings)) for name in (INSPECT_QUEUE, TICK_QUEUE)],
         "beat_scheduler": "worker.beat:Scheduler",
         "beat_schedule": {
             "tick": {

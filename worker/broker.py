@@ -22,7 +22,7 @@ from pathlib import Path
 
 from oddlot.errors import BrokerError
 from oddlot.processes import die_with_parent
-from oddlot.queue import embedded_socket, redis_url
+from oddlot.queue import embedded_socket, is_amqp, redis_url
 from oddlot.settings import Settings, load_settings
 
 START_TIMEOUT = 20.0
@@ -43,14 +43,25 @@ def server_binary() -> str | None:
 
 
 def broker_answers(settings: Settings) -> bool:
-    """True if the broker, embedded or not, answers a ping."""
+    """True if the broker, embedded or not, answers."""
+    return reason_for_no_answer(settings) is None
+
+
+def reason_for_no_answer(settings: Settings) -> str | None:
+    """Why the broker, embedded or not, does not answer, in one line; None where it does."""
+    if is_amqp(settings):
+        from worker import rabbit
+
+        return rabbit.reason_for_no_answer(settings)
     import redis
 
     client = redis.Redis.from_url(redis_url(settings), socket_timeout=5, socket_connect_timeout=5)
     try:
-        return bool(client.ping())
-    except (redis.RedisError, OSError):
-        return False
+        client.ping()
+        return None
+    except (redis.RedisError, OSError) as error:
+        lines = str(error).strip().splitlines()
+        return lines[0] if lines else type(error).__name__
     finally:
         client.close()
 

@@ -5,7 +5,7 @@ job that is submitted behind a large one of the same priority has its turn soon 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,20 +19,26 @@ from oddlot.queue import (
     INSPECT_QUEUE,
     INSPECT_TASK,
     PRIORITIES,
+    is_amqp,
+    queue_of,
     queue_priority,
     ready_keys,
     redis_url,
 )
 from oddlot.settings import Settings
+from worker import rabbit
 
 if TYPE_CHECKING:
     from celery import Celery
+    from kombu import Connection, Queue
 
 PUBLISH_CHUNK = 1000
 LEAST_WAITING, MOST_WAITING = 32, 4096
 """Messages that the queue is filled up to, of a priority and those above it: by the number of worker processes."""
 WAITING_EACH = 4
 """Messages a worker process; half of them may be taken before the queue is filled up again."""
+CONFIRM_SECONDS = 10
+"""Seconds that RabbitMQ may take to confirm a message: it confirms none while its disk is full."""
 LOST_AFTER = 30.0
 """Seconds after which a published batch that nobody claimed, with an empty queue, counts as lost by the queue."""
 
@@ -52,10 +58,11 @@ def publish_due(
     """
     published = 0
     began = time.monotonic()
-    with app.connection_for_write() as connection, connection.SimpleQueue(INSPECT_QUEUE):
+    with app.connection_for_write() as connection, _declared(connection) as (inspect, fit):
+        amqp = connection.transport.driver_type == "amqp"
         producer = connection.Producer(auto_declare=False)
         full = most_waiting(engine)
-        depths = _depths(connection.default_channel.client, INSPECT_QUEUE)
+        depths = _depths_of(engine, connection)
         while True:
             # Counted from the beginning: what this very loop has published would be lost again after a while.
             older = None if lost_after is None else lost_after + (time.monotonic() - began)
@@ -65,13 +72,15 @@ def publish_due(
                 break
             with _taken_back_on_error(due.unpublish, engine, told):
                 for job_id, number, priority in told:
-                    _send(app, producer, INSPECT_TASK, (job_id, number), INSPECT_QUEUE, queue_priority(priority))
+                    _send(
+                        app, producer, INSPECT_TASK, (job_id, number), inspect, queue_priority(priority, amqp=amqp)
+                    )  # fmt: skip
                     depths[priority] += 1
             published += len(told)
         if asked := fits.due_for_publishing(engine, older_than_seconds=fits_lost_after, limit=PUBLISH_CHUNK):
             with _taken_back_on_error(fits.unpublish, engine, asked):
                 for fit_id in asked:
-                    _send(app, producer, FIT_TASK, (fit_id,), FIT_QUEUE, 0)
+                    _send(app, producer, FIT_TASK, (fit_id,), fit, 0)
             published += len(asked)
     return published
 
@@ -84,7 +93,12 @@ def fill_up(engine: Engine, settings: Settings, app: "Celery") -> int:
     priority = due.most_urgent(engine)
     if priority is None:
         return 0
-    waiting = sum(_depths(_kept_client(redis_url(settings)), INSPECT_QUEUE)[priority:])
+    if is_amqp(settings):
+        with rabbit.connected(settings) as connection:
+            depths = _depths_of(engine, connection)
+    else:
+        depths = _depths(_kept_client(redis_url(settings)), INSPECT_QUEUE)
+    waiting = sum(depths[priority:])
     return publish_due(engine, app) if waiting <= most_waiting(engine) // 2 else 0
 
 
@@ -104,12 +118,12 @@ def _taken_back_on_error(
         raise
 
 
-def _send(app: "Celery", producer: Any, task: str, args: tuple[int, ...], queue: str, priority: int) -> None:
+def _send(app: "Celery", producer: Any, task: str, args: tuple[int, ...], queue: "Queue", priority: int) -> None:
     # Limits are the worker's own. A process that has loaded the tasks would write them into the message, and the gate
     # drops what gives orders.
     app.send_task(
         task, args=args, queue=queue, priority=priority, producer=producer, ignore_result=True, time_limit=None,
-        soft_time_limit=None,
+        soft_time_limit=None, confirm_timeout=CONFIRM_SECONDS,
     )  # fmt: skip
 
 
@@ -122,19 +136,34 @@ def _kept_client(url: str) -> Any:
 
 
 def queue_depth(settings: Settings, queue: str = INSPECT_QUEUE) -> int:
-    """Messages that wait in a queue, of all priorities. Raises redis.RedisError."""
-    return sum(queue_depths(settings, queue))
-
-
-def queue_depths(settings: Settings, queue: str = INSPECT_QUEUE) -> Sequence[int]:
-    """Messages that wait in a queue, by priority. Raises redis.RedisError."""
+    """Messages that wait in a queue, of all priorities. Raises redis.RedisError or kombu's OperationalError."""
+    if is_amqp(settings):
+        return rabbit.depth(settings, queue)
     import redis
 
     client = redis.Redis.from_url(redis_url(settings), socket_timeout=10, socket_connect_timeout=5)
     try:
-        return _depths(client, queue)
+        return sum(_depths(client, queue))
     finally:
         client.close()
+
+
+@contextmanager
+def _declared(connection: "Connection") -> Iterator[tuple["Queue", "Queue"]]:
+    """The queues of inspections and of fits, which are there from then on."""
+    amqp = connection.transport.driver_type == "amqp"
+    inspect, fit = (queue_of(name, amqp=amqp) for name in (INSPECT_QUEUE, FIT_QUEUE))
+    with rabbit.one_error(connection):
+        inspect.bind(connection.default_channel).declare()
+        yield inspect, fit
+
+
+def _depths_of(engine: Engine, connection: "Connection") -> list[int]:
+    """Messages that wait for inspection, by priority."""
+    if connection.transport.driver_type == "amqp":
+        waiting = rabbit.depth_of(connection, INSPECT_QUEUE)
+        return rabbit.by_priority(waiting, due.told(engine, PRIORITIES)) if waiting else [0] * PRIORITIES
+    return _depths(connection.default_channel.client, INSPECT_QUEUE)
 
 
 def _depths(client: Any, queue: str) -> list[int]:

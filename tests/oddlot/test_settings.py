@@ -138,7 +138,7 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         ("max_pixels", "0", "between"),
         ("max_file_bytes", "1e9", "whole number"),
         ("database_url", "mysql://host/db", "sqlite:/// or postgresql://"),
-        ("broker_url", "amqp://host", "embedded"),
+        ("broker_url", "sqs://host", "embedded"),
         ("broker_url", "redis://:pa/ss@host:x", "is not a URL"),
         ("broker_url", "unix:///tmp/x.sock", "embedded"),
         ("model_store", "~nobody-of-this-name/x", "a path"),
