@@ -39,16 +39,18 @@ test: $(READY) check system ## every test (those on real image sets need ODDLOT_
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 # What tests need besides Python: a browser for the pages, Compose for its file, bubblewrap for a clean machine in a
-# namespace. Fetched where we may, else said what to install; Chromium must be there, without the others tests are skipped.
-PROGRAMS := chromium docker-compose bwrap
-PACKAGES := chromium fonts-dejavu-core docker-compose bubblewrap
+# namespace, RabbitMQ as another queue, iproute2 for hosts of their own. Fetched where we may, else said what to install:
+# Chromium must be there; without another, the tests that need it say so and are skipped.
+PROGRAMS := chromium docker-compose bwrap ip /usr/lib/rabbitmq/bin/rabbitmq-server
+PACKAGES := chromium chromium-sandbox fonts-dejavu-core docker-compose bubblewrap iproute2 rabbitmq-server
 system:
 	@missing=; for one in $(PROGRAMS); do command -v $$one >/dev/null || missing="$$missing $$one"; done; \
 	  [ -z "$$missing" ] \
-	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -qq -y --no-install-recommends $(PACKAGES); } \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq \
+	       && RUNLEVEL=1 apt-get install -qq -y --no-install-recommends $(PACKAGES); } \
 	  || { echo "make: tests need$$missing; on Debian: sudo apt-get install $(PACKAGES)"; command -v chromium >/dev/null; }
 
-faults: $(READY) ## kills, freezes, cuts and hostile input, many times over (docs/reliability.md); takes long
+faults: $(READY) system ## kills, freezes, cuts and hostile input, many times over (docs/reliability.md); takes long
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults" -o faulthandler_timeout=3600
 	ODDLOT_FUZZ=long $(BIN)/python -m pytest tests/hostile tests/worker --timeout 1800 -o faulthandler_timeout=2700
 

@@ -141,7 +141,8 @@ def _map_store(settings: Settings) -> Iterator[Finding]:
 
 
 def _queue(settings: Settings) -> Iterator[Finding]:
-    from worker import broker
+    from oddlot.queue import is_amqp
+    from worker import broker, rabbit
 
     if settings.embedded_broker:
         binary = broker.server_binary()
@@ -153,6 +154,9 @@ def _queue(settings: Settings) -> Iterator[Finding]:
         yield Finding("queue", "ok", f"embedded, {running}: {binary}")
     elif (reason := broker.reason_for_no_answer(settings)) is None:
         yield Finding("queue", "ok", f"answers: {_without_password(settings.broker_url)}")
+        if is_amqp(settings) and (version := rabbit.needs_consumer_timeout(settings)):
+            yield Finding("queue", "note", f"RabbitMQ {version} ends what takes longer than its consumer_timeout",
+                          "set it in rabbitmq.conf: consumer_timeout = 604800000 (docs/brokers.md)")  # fmt: skip
     else:
         yield Finding("queue", "wrong", f"no answer: {_without_password(settings.broker_url)}: {reason}",
                       "start the server or mend ODDLOT_BROKER_URL (docs/brokers.md)")  # fmt: skip

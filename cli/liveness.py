@@ -108,12 +108,19 @@ def _judge(health: "JobHealth", around: Surroundings) -> tuple[str, str, str]:
 
 
 def _queue_depth(session: Session) -> int | None:
-    import redis
-    from kombu.exceptions import OperationalError
-
+    from oddlot.queue import is_amqp
     from worker.publishing import queue_depth
 
+    away: tuple[type[Exception], ...] = (OSError,)
+    if is_amqp(session.settings):
+        from kombu.exceptions import OperationalError
+
+        away += (OperationalError,)
+    else:
+        import redis
+
+        away += (redis.RedisError,)
     try:
         return queue_depth(session.settings)
-    except (redis.RedisError, OperationalError, OSError):
+    except away:
         return None

@@ -38,6 +38,7 @@ class Rabbit:
             "RABBITMQ_MNESIA_BASE": str(folder / "data"), "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"), "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "ERL_CRASH_DUMP": str(folder / "crash.dump"),
         }  # fmt: skip
         self._directory = subprocess.Popen(
             ["epmd", "-port", str(directory), "-address", "127.0.0.1"], env=self.environ, start_new_session=True
@@ -59,6 +60,7 @@ class Rabbit:
         eventually(self._answers, lambda: (self.folder / "out.log").read_text()[-2000:], seconds=120.0, every=0.1)
 
     def _answers(self) -> bool:
+        assert self.process.poll() is None, (self.folder / "out.log").read_text()[-2000:]
         try:
             with socket.create_connection(("127.0.0.1", self.port), 5) as client:
                 client.sendall(b"HTTP/1.0\r\n\r\n")  # it answers what is no AMQP with the version that it speaks

@@ -5,13 +5,13 @@ It knows how many messages wait in a queue, not of which priority they are: that
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
-
-from kombu import Connection
-from kombu.exceptions import OperationalError
+from typing import TYPE_CHECKING, Any
 
 from oddlot.queue import amqp_encryption, broker_url, celery_settings
 from oddlot.settings import Settings
+
+if TYPE_CHECKING:  # kombu takes a tenth of a second, and every command that looks at the queue comes by here
+    from kombu import Connection
 
 CONNECT_SECONDS = 5
 NOT_FOUND = 404
@@ -19,11 +19,24 @@ NOT_FOUND = 404
 
 def reason_for_no_answer(settings: Settings) -> str | None:
     """Why the server does not let us in, in words; None where it does."""
+    from kombu.exceptions import OperationalError
+
     try:
         with connected(settings):
             return None
     except OperationalError as error:
         return str(error)
+
+
+def needs_consumer_timeout(settings: Settings) -> str | None:
+    """The version of a server that heeds no time limit of a queue's own; None where it does.
+
+    Raises OperationalError.
+    """
+    with connected(settings) as connection:
+        version = str(connection.connection.server_properties.get("version", ""))
+    numbers = [int(part) for part in version.split(".")[:2] if part.isdecimal()]
+    return version if len(numbers) == 2 and numbers < [3, 12] else None
 
 
 def depth(settings: Settings, queue: str) -> int:
@@ -32,7 +45,7 @@ def depth(settings: Settings, queue: str) -> int:
         return depth_of(connection, queue)
 
 
-def depth_of(connection: Connection, queue: str) -> int:
+def depth_of(connection: "Connection", queue: str) -> int:
     """The same, by a connection that is there already."""
     with one_error(connection):
         channel = connection.channel()
@@ -60,7 +73,9 @@ def by_priority(waiting: int, told: Sequence[int]) -> list[int]:
 
 
 @contextmanager
-def connected(settings: Settings) -> Iterator[Connection]:
+def connected(settings: Settings) -> Iterator["Connection"]:
+    from kombu import Connection
+
     options = celery_settings(settings)["broker_transport_options"]
     ssl: Any = amqp_encryption(settings) if settings.broker_url.startswith("amqps:") else False
     with Connection(
@@ -72,8 +87,10 @@ def connected(settings: Settings) -> Iterator[Connection]:
 
 
 @contextmanager
-def one_error(connection: Connection) -> Iterator[None]:
-    """Whatever the library raises is one kind of error, in one line."""
+def one_error(connection: "Connection") -> Iterator[None]:
+    """Whatever the library raises is kombu's OperationalError, in one line."""
+    from kombu.exceptions import OperationalError
+
     try:
         yield
     except (*connection.connection_errors, *connection.channel_errors) as error:

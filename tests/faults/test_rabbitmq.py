@@ -68,6 +68,7 @@ def test_a_job_is_inspected(plant):
     plant.expected = plant.results(job.id)
     plant.check(job.id)
     assert all(one.attempts == 1 for one in plant.batches(job.id))
+    assert "consumer_timeout" in plant.run("doctor") or not rabbit.needs_consumer_timeout(plant.settings)
 
 
 def test_a_killed_worker_process(plant):
