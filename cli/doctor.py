@@ -229,7 +229,7 @@ def _work(settings: Settings, engine: "Engine") -> Iterator[Finding]:
                       f"has finished its last batch {finished}")  # fmt: skip
     for row in workers.silent(engine)[:WORKERS_SHOWN]:
         yield Finding("worker", "note", f"host {row.host} fell silent: last heard of {row.seen_at.astimezone():%F %T}",
-                      "others do its work; if it should run: is it on, and does it reach the database?")  # fmt: skip
+                      "if it should run: is it on, and does it reach the database?")  # fmt: skip
     stuck = sum(one.health.stuck for one in progress)
     queue = liveness.queue_line(progress, around) if progress else "none wait"
     yield Finding("batches", "wrong" if stuck else "ok", queue,

@@ -1,6 +1,7 @@
 """A plant of several hosts: queue and database on one, a worker on each of the others, pictures in a shared folder."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -139,4 +140,7 @@ class Hosts(Plant):
         return host in {row.host for row in workers.silent(self.engine)}
 
     def close(self) -> None:
+        """Also what runs on the hosts ends."""
         self.engine.dispose()
+        self.network.close()
+        shutil.rmtree(self._data, ignore_errors=True)

@@ -79,6 +79,8 @@ def brokers(port):
         "# in the password": f"redis://:x#{SECRET}@127.0.0.1:{port}/0",
         "/ in the password": f"redis://:x/{SECRET}@127.0.0.1:{port}/0",
         "no port": f"redis://:{SECRET}@127.0.0.1:port/0",
+        "RabbitMQ that is none": f"amqp://oddlot:{SECRET}@127.0.0.1:{port}//",
+        "no RabbitMQ, and TLS": f"amqps://oddlot:{SECRET}@127.0.0.1:9/oddlot?ssl_ca_certs=/none",
     }
 
 
