@@ -1,12 +1,15 @@
 """Batches in a worker's hands: claimed by one, with a lease and a fencing number, closed with all results at once."""
 
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, insert, select, update
 
+from db import tallies
 from db.engine import now, writing
 from db.jobs import JobRow
 from db.schema import audit, batch, item, job, result
@@ -121,16 +124,18 @@ def renew_lease(engine: Engine, claim: Claim, lease_seconds: float) -> bool:
 
 
 def finish_batch(
-    engine: Engine, claim: Claim, outcomes: Sequence[Outcome], *, host: str, code_version: str, hold: bool = True
-) -> JobRow | None:
+    engine: Engine, claim: Claim, outcomes: Sequence[Outcome], *, host: str, code_version: str, hold: bool = True,
+    seconds: Mapping[str, float] | None = None,
+) -> JobRow | None:  # fmt: skip
     """Write all outcomes and close the batch, in one transaction; returns the job where that finished it, done or, but
-    for `hold`, held.
+    for `hold`, held. `seconds` says how long its stages took (`db.schema.STAGES`), but for the writing.
 
     Raises LateResult, with nothing written, where the batch is not held under this claim any more, and ValueError
     where the outcomes are not one for each of its items.
     """
     if sorted(outcome.item_id for outcome in outcomes) != [row.id for row in claim.items]:
         raise ValueError(f"batch {claim.number} of job {claim.job_id}: outcomes and items do not match")
+    began = time.monotonic()
     with writing(engine) as connection:
         moment = now(connection)
         ours = _change(
@@ -158,7 +163,17 @@ def finish_batch(
                 [{"item_id": one.item_id, "job_id": claim.job_id, "share": one.audit_share} for one in drawn],
             )
         mark_judged(connection, [outcome.item_id for outcome in scored])
-        return settle_job(connection, claim.job_id, hold=hold)
+        finished = settle_job(connection, claim.job_id, hold=hold)
+        spent = {f"{stage}_seconds": value for stage, value in (seconds or {}).items()}
+        # Waiting for the lock included, the commit itself not: nobody could say afterwards how long it took.
+        spent["writing_seconds"] = time.monotonic() - began
+        tallies.add(connection, claim.job_id, batches=1, **_ends(outcomes), **spent)
+        return finished
+
+
+def _ends(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    counts = Counter(str(outcome.state) for outcome in outcomes)
+    return dict(counts) | {"flagged": sum(bool(outcome.flagged) for outcome in outcomes)}
 
 
 def _looks(outcomes: Sequence[Outcome]) -> dict[str, list[Any]] | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
+from db import tallies
 from db.engine import now, writing
 from db.jobs import JobRow, read_job
 from db.schema import batch, item, job
@@ -113,6 +114,7 @@ def close_listing(
             deferred=deferred, listed_at=moment,
         )  # fmt: skip
         settle_job(connection, job_id)
+        tallies.begin(connection, job_id)
         return read_job(connection, job_id)
 
 

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from db.types import FilePath, Json, Line, Moment, Word
 from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Verdict
 
-HEAD = "0006"
+HEAD = "0008"
 """The migration that this program needs; known here so that a query needs no Alembic."""
 
 metadata = MetaData(
@@ -33,6 +33,10 @@ metadata = MetaData(
         "ix": "%(table_name)s_%(column_0_N_name)s_idx",
     }
 )
+
+TALLIED = ("batches", "scored", "flagged", "unreadable", "quarantined", "cancelled")
+STAGES = ("loading", "reading", "scoring", "writing")
+"""Where the time of a batch goes: the model, waiting for pictures, the detector with its heat maps, the database."""
 
 # Only a column declared INTEGER is SQLite's own row number.
 Id = BigInteger().with_variant(Integer, "sqlite")
@@ -200,6 +204,22 @@ IS_OPEN = text(f"batch.state IN ('{BatchState.WAITING}', '{BatchState.LEASED}')"
 """As `batch_open_idx` has it: SQLite does not use it where the words are parameters. Goes beside what else is asked."""
 IS_WAITING = and_(batch.c.state == BatchState.WAITING, IS_OPEN)
 IS_LEASED = and_(batch.c.state == BatchState.LEASED, IS_OPEN)
+
+tally = Table(
+    # What has come to an end, by model version and line: numbers that only grow, whatever is retried, discarded or
+    # pruned later, so that nobody has to count results to draw them. An item that is retried has come to an end twice.
+    # Written last in the transaction that ends a batch, under the lock on its job; seconds are those of the batches
+    # recorded.
+    "tally",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("model_id", Id, ForeignKey("model.id"), nullable=False),
+    # Empty where the job has none: a key has no NULL.
+    Column("line", Line, nullable=False),
+    *(Column(name, BigInteger, nullable=False) for name in TALLIED),
+    *(Column(f"{name}_seconds", Double, nullable=False) for name in STAGES),
+    UniqueConstraint("model_id", "line"),
+)
 
 verdict = Table(
     "verdict",

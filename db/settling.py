@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import Connection, exists, select, update
 
+from db import tallies
 from db.engine import now
 from db.jobs import JobRow, count_items, read_job
 from db.judging import judge
@@ -74,10 +75,14 @@ def close_waiting(connection: Connection, job_id: int) -> int:
     state, error = connection.execute(select(job.c.state, job.c.error).where(job.c.id == job_id)).one()
     ended = ItemState.QUARANTINED if state == JobState.FAILED else ItemState.CANCELLED
     reason = error if state == JobState.FAILED else "the job was cancelled"
+    items = 0
     for start in range(0, len(closed), 500):
-        connection.execute(
+        items += connection.execute(
             update(item)
             .where(item.c.batch_id.in_(closed[start : start + 500]), item.c.state == ItemState.WAITING)
             .values(state=ended, error=reason)
-        )
+        ).rowcount
+    if items:
+        lock_job(connection, job_id)
+        tallies.add(connection, job_id, **{str(ended): items})
     return len(closed)

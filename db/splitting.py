@@ -9,6 +9,7 @@ from typing import Literal
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, exists, func, or_, select, update
 
+from db import tallies
 from db.batches import WORKED_ON, Claim, held_under, release_batch
 from db.engine import now, reading, writing
 from db.listing import add_batches, change_items, next_number
@@ -83,6 +84,7 @@ def _end(
         reason = f"inspecting it failed each time, also alone: {row.error}"
         change_items(connection, ids, state=ItemState.QUARANTINED, error=reason)
         settle_job(connection, row.job_id, hold=hold)
+        tallies.add(connection, row.job_id, quarantined=len(ids))
         return "quarantined"
     half = len(ids) // 2
     parts = (ids[:half], ids[half:]) if alone is None else ([item_id for item_id in ids if item_id != alone], [alone])

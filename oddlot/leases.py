@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def kept_lease(renew: Callable[[], bool], every_seconds: float) -> Iterator[thre
                 lost.set()
                 return
 
-    thread = threading.Thread(target=keep, name="lease", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(keep,), name="lease", daemon=True)
     thread.start()
     try:
         yield lost

@@ -28,6 +28,7 @@ from worker.audit import AuditDraw
 from worker.company import Company
 from worker.map_store import MapWriter
 from worker.reading_ahead import read_ahead
+from worker.stages import Stages
 
 if TYPE_CHECKING:
     from ganomaly.bundle import Bundle
@@ -60,6 +61,7 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
         return
     started = time.monotonic()
     reading: hanging.Reading = {}
+    stages = Stages()
     every_seconds = min(settings.lease_seconds, settings.picture_seconds) / 4
     # Claimed before the model is loaded: a process that is killed by the loading has used up an attempt.
     with (
@@ -68,11 +70,13 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     ):
         try:
             row = models.get_model_by_id(engine, claim.model_id)
-            model = scoring_process.model(settings.model_store, row.bundle_uri, row.bundle_sha256)
-            outcomes = list(_inspect_items(settings, claim, model, lost, reading))
+            with stages.stage("loading"):
+                model = scoring_process.model(settings.model_store, row.bundle_uri, row.bundle_sha256)
+            outcomes = list(_inspect_items(settings, claim, model, lost, reading, stages))
             finished = batches.finish_batch(
-                engine, claim, outcomes, host=socket.gethostname(), code_version=oddlot.__version__, hold=settings.hold
-            )
+                engine, claim, outcomes, host=socket.gethostname(), code_version=oddlot.__version__,
+                hold=settings.hold, seconds=stages.seconds,
+            )  # fmt: skip
         except LateResult as error:
             log.warning("late results refused", job=job_id, batch=number, error=str(error))
             return
@@ -88,7 +92,10 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
             _give_back(engine, settings, claim, error)
             return
     seconds = time.monotonic() - started
-    log.info("batch done", job=job_id, batch=number, items=len(outcomes), seconds=round(seconds, 3))
+    log.info(
+        "batch done", job=job_id, batch=number, items=len(outcomes), seconds=round(seconds, 3),
+        **{name: round(spent, 3) for name, spent in stages.seconds.items()},
+    )  # fmt: skip
     if finished is not None:
         log.info("job finished", job=job_id, state=str(finished.state), scored=finished.scored)
     beat(engine, owner, progress=True)
@@ -159,6 +166,7 @@ def _inspect_items(
     model: scoring_process.Model,
     lost: threading.Event,
     reading: hanging.Reading,
+    stages: Stages,
 ) -> Iterator[batches.Outcome]:
     """Outcomes of all items of the claim. Raises LateResult as soon as the batch is known to be `lost`.
 
@@ -174,7 +182,7 @@ def _inspect_items(
     ready: list[tuple[batches.ItemRow, Picture]] = []
     looks: dict[int, dict[str, float | None]] = {}
     with contextlib.closing(read_ahead(claim, model.preprocessing, settings, reading, together)) as pictures:
-        for item, read_result in pictures:
+        for item, read_result in stages.each("reading", pictures):
             if lost.is_set():
                 raise LateResult(f"batch {claim.number} of job {claim.job_id} is held by somebody else now")
             if isinstance(read_result, UnreadablePicture):
@@ -188,10 +196,10 @@ def _inspect_items(
                 looks[item.id] = company.figures(read_result.appearance)
                 ready.append((item, read_result))
             if len(ready) == together:
-                yield from _score(model.bundle, ready, looks, maps, audit)
+                yield from stages.each("scoring", _score(model.bundle, ready, looks, maps, audit))
                 ready = []
     if ready:
-        yield from _score(model.bundle, ready, looks, maps, audit)
+        yield from stages.each("scoring", _score(model.bundle, ready, looks, maps, audit))
 
 
 def _score(

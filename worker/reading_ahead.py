@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from contextvars import copy_context
 from typing import TypeVar
 
 from db.batches import Claim, ItemRow
@@ -82,7 +83,7 @@ def in_order(
                 ):
                     first, result = waiting.popleft()
                     yield first, result.result()
-                waiting.append((item, readers.submit(read, item)))
+                waiting.append((item, readers.submit(copy_context().run, read, item)))
             while waiting:
                 first, result = waiting.popleft()
                 yield first, result.result()

@@ -97,7 +97,14 @@ FIFTH = [*FOURTH, "UPDATE job SET pruning = false WHERE id = 2"]
 
 SIXTH = [*FIFTH, "UPDATE result SET verdict = 'defect' WHERE item_id = 1"]
 
-ROWS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH}
+EIGHTH = [
+    *SIXTH,
+    "INSERT INTO tally (id, model_id, line, batches, scored, flagged, unreadable, quarantined, cancelled,"
+    " loading_seconds, reading_seconds, scoring_seconds, writing_seconds) VALUES"
+    " (1, 2, 'press 3', 1, 2, 1, 1, 0, 0, 0.5, 1.5, 2.5, 0.25)",
+]
+
+ROWS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH, "0008": EIGHTH}
 """What each revision may hold."""
 
 
@@ -177,6 +184,8 @@ def test_an_upgrade_keeps_every_row_and_the_commands_work_on_them(database_url, 
     ]
     assert [row["state"] for row in read("results", "--job", "1")] == ["scored", "scored", "unreadable"]
     assert [row["path"] for row in read("flagged")] == ["/data/lot/a.png"]
+    (tally,) = after["tally"]
+    assert [tally[name] for name in ("line", "batches", "scored", "flagged", "unreadable")] == ["press 3", 1, 2, 1, 1]
     assert [row["path"] for row in read("flagged", "--verdict", "defect")] == ["/data/lot/a.png"]
     assert read("flagged", "--unreviewed") == []
     assert [(row["version"], row["state"]) for row in read("models")] == [(1, "retired"), (2, "active")]

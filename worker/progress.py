@@ -1,0 +1,129 @@
+"""Which jobs go on, which do not, why, and what to do: the same words for `oddlot jobs`, `doctor` and `/healthz`."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from oddlot.processes import is_provably_dead
+from oddlot.settings import Settings
+from oddlot.words import JobState
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from db.liveness import JobHealth
+    from db.workers import WorkerRow
+
+QUIET_SECONDS = 60.0
+"""Seconds without a finished batch, while some wait, after which it is said that nothing goes on."""
+START_SOME = "start some: oddlot up, or oddlot worker"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How it stands with one open job. `state` is ok, note or wrong; `advice` says what to do."""
+
+    health: "JobHealth"
+    state: str
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a job needs to go on. `depth` counts the messages in the queue, None where it does not answer."""
+
+    living: "list[WorkerRow]"
+    depth: int | None
+    leased: int
+    max_attempts: int
+    stall_seconds: float
+
+
+def open_jobs(engine: "Engine", settings: Settings) -> tuple[list[Progress], Surroundings]:
+    """Every job that is not at its end, the most urgent first, and what was seen around them."""
+    from db import liveness, workers
+
+    found = liveness.open_jobs(engine, max_attempts=settings.max_attempts)
+    around = Surroundings(
+        living=workers.living(engine), depth=queue_depth(settings) if found else None,
+        leased=sum(health.leased for health in found), max_attempts=settings.max_attempts,
+        stall_seconds=settings.stall_seconds,
+    )  # fmt: skip
+    return [Progress(health, *judge(health, around)) for health in found], around
+
+
+def queue_line(progress: list[Progress], around: Surroundings) -> str:
+    """The whole queue in one line."""
+    depth = "the queue does not answer" if around.depth is None else f"{around.depth} messages in the queue"
+    ages = [one.health.oldest_waiting_seconds for one in progress]
+    oldest = max((age for age in ages if age is not None), default=None)
+    waiting = sum(one.health.waiting for one in progress)
+    stuck = sum(one.health.stuck for one in progress)
+    since = "" if oldest is None else f", the oldest for {oldest:.0f} s"
+    return (
+        f"{len(around.living)} workers alive; {depth}; {waiting} batches wait{since}, {around.leased} in work, "
+        f"{stuck} stuck"
+    )
+
+
+def judge(health: "JobHealth", around: Surroundings) -> tuple[str, str, str]:
+    """State, what was found and what to do of one job, or of all of them taken together as one."""
+    if health.state == JobState.LISTING:
+        if is_provably_dead(health.submitter):
+            return (
+                "wrong",
+                "was being listed by a command that is gone",
+                f"oddlot retry {health.job_id} begins it again",
+            )
+        return "ok", "its folder is being listed", ""
+    if health.stuck:
+        what = f"{health.stuck} batches are stuck: their lease is over and nobody took them"
+        return "wrong", what, "a sweeper beside every worker puts them back: " + (
+            START_SOME if not around.living else "look into the workers' logs why it does not"
+        )  # fmt: skip
+    if health.waiting and not around.living:
+        return "wrong", f"{health.waiting} batches wait and no worker is alive", START_SOME
+    if health.waiting and around.depth is None:
+        return (
+            "wrong",
+            f"{health.waiting} batches wait and the queue does not answer",
+            "see what doctor says of the queue",
+        )
+    idle = health.idle_seconds or 0.0
+    if health.waiting and not health.leased and idle > QUIET_SECONDS:
+        if around.leased:
+            return "note", f"{health.waiting} batches wait for {idle:.0f} s behind other jobs", ""
+        return (
+            "wrong", f"{health.waiting} batches wait, and the workers have taken none for {idle:.0f} s",
+            f"a worker that takes nothing for {around.stall_seconds:.0f} s is restarted; its log may say why",
+        )  # fmt: skip
+    if health.worn:
+        why = f", the last time with: {health.error}" if health.error else ""
+        return (
+            "note", f"{health.worn} batches have failed at all but their last attempt{why}",
+            f"nothing to do where a picture is at fault: after {around.max_attempts} attempts it is searched for and "
+            "quarantined",
+        )  # fmt: skip
+    if health.state not in (JobState.QUEUED, JobState.RUNNING):
+        return "ok", f"is {health.state}; {health.leased} batches are still in a worker's hands", ""
+    return "ok", f"{health.waiting} batches wait, {health.leased} in work", ""
+
+
+def queue_depth(settings: Settings) -> int | None:
+    """Messages in the queue of the workers; None where it does not answer."""
+    from oddlot.queue import is_amqp
+    from worker import publishing
+
+    away: tuple[type[Exception], ...] = (OSError,)
+    if is_amqp(settings):
+        from kombu.exceptions import OperationalError
+
+        away += (OperationalError,)
+    else:
+        import redis
+
+        away += (redis.RedisError,)
+    try:
+        return publishing.queue_depth(settings)
+    except away:
+        return None
