@@ -15,10 +15,12 @@ from cli import (
     explain,
     export,
     fit,
+    health,
     held,
     inspect,
     items,
     jobs,
+    metrics,
     models,
     nightly,
     quality,
@@ -71,6 +73,8 @@ quality.register(app)
 threshold.register(app)
 services.register(app)
 doctor.register(app)
+health.register(app)
+metrics.register(app)
 database.register(app)
 demo.register(app)
 

@@ -36,11 +36,14 @@ def review(
     listening = check_port(settings)
     import uvicorn
 
+    from oddlot import logs
     from review.app import make_app
 
+    logs.configure(settings.log, "WARNING")
+
     config = uvicorn.Config(
-        make_app(settings), log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5,
-        proxy_headers=False,
+        make_app(settings), log_config=None, log_level="warning", access_log=False, server_header=False,
+        timeout_graceful_shutdown=5, proxy_headers=False,
     )  # fmt: skip
     say(f"Review page: {address_of(settings)}. Stop with Ctrl-C.")
     server = uvicorn.Server(config)

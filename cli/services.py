@@ -58,7 +58,7 @@ def worker(
                 process.keep()
                 process.wait(1)
         except KeyboardInterrupt:
-            note("stopping: batches in work are finished first")
+            tell(session.settings, "stopping: batches in work are finished first")
 
 
 def up(concurrency: Concurrency = None) -> None:
@@ -81,7 +81,7 @@ def up(concurrency: Concurrency = None) -> None:
                     process.keep(always=True)
                 time.sleep(1)
         except KeyboardInterrupt:
-            note("stopping: batches in work are finished first")
+            tell(session.settings, "stopping: batches in work are finished first")
     say("Oddlot is down.")
 
 
@@ -92,7 +92,7 @@ def _review_process(settings: Settings) -> "WorkerProcess | None":
     try:
         check_port(settings).close()
     except OddlotError as error:
-        note(f"no review page: {error}")
+        tell(settings, f"no review page: {error}")
         return None
     process = WorkerProcess(settings, "review", review_command())
     say(f"Review page: {address_of(settings)}")
@@ -146,7 +146,8 @@ class WorkerProcess:
             self._pause = min(max(1.0, 2 * self._pause), LONGEST_PAUSE) if young else 0.0
             self._start_at = clock + self._pause
             when = f" in {self._pause:.0f} s, because it ended so early" if young else ""
-            note(f"{self._name} ended with status {status} and is started again{when}{_where(self._log)}")
+            again = f"is started again{when}{_where(self._log)}"
+            tell(self._settings, f"{self._name} ended with status {status} and {again}")
             self._kill_group()  # a child that hangs does not end with its parent
         if clock >= self._start_at:
             self._start_at = None
@@ -218,7 +219,7 @@ def worker_command(app: str, concurrency: int | None) -> list[str]:
 
 
 def beat_command() -> list[str]:
-    return [*_celery("worker.app"), "--quiet", "beat", "--loglevel", "INFO"]
+    return [*_celery("worker.app"), "beat", "--loglevel", "INFO"]
 
 
 def _celery(app: str) -> list[str]:
@@ -226,7 +227,7 @@ def _celery(app: str) -> list[str]:
     # tasks imported here: Celery would look for them in that folder first.
     room = app.partition(".")[0]
     program = f"import sys; import {room}.tasks; from {app} import app; app.start(sys.argv[1:])"
-    return [sys.executable, "-P", "-c", program]
+    return [sys.executable, "-P", "-c", program, "--quiet"]  # no banner between the lines of the log
 
 
 def _environment(settings: Settings) -> dict[str, str]:
@@ -235,6 +236,14 @@ def _environment(settings: Settings) -> dict[str, str]:
         "ODDLOT_HOME": str(settings.home),
         "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
     }
+
+
+def tell(settings: Settings, text: str) -> None:
+    """A line beside the data; where a program reads the log, one of the log."""
+    from oddlot import logs
+
+    if not logs.tell(settings, text):
+        note(text)
 
 
 def _where(log: Path | None) -> str:

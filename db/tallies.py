@@ -50,7 +50,7 @@ def _add(connection: Connection, job_id: int, ended: Mapping[str, float]) -> Non
         return
     try:
         with connection.begin_nested():
-            connection.execute(insert(tally).values(**(this | dict.fromkeys(_NAMES, 0) | ended)))
+            connection.execute(insert(tally).values(**(this | dict.fromkeys(_NAMES, 0) | dict(ended))))
     except IntegrityError:  # somebody made it at the same moment
         connection.execute(change)
 

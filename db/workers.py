@@ -10,8 +10,8 @@ from db.engine import now, reading, writing
 from db.schema import worker, worker_restart
 from oddlot.processes import is_provably_dead
 
-SUPERVISOR, CHILD = "supervisor", "child"
-"""Kinds of workers: the process beside a pool, which is heard of regularly, and one child of the pool."""
+SUPERVISOR, CHILD, CLOCK = "supervisor", "child", "clock"
+"""Kinds of workers: the process beside a pool, heard of regularly; one child of the pool; Celery's beat."""
 
 FORGOTTEN_AFTER = timedelta(days=1)
 RESTARTS_KEPT = timedelta(days=30)

@@ -19,7 +19,7 @@ import platformdirs
 
 from oddlot import passwords
 from oddlot.errors import SettingsError
-from oddlot.words import Runtime
+from oddlot.words import LogForm, Runtime
 
 EMBEDDED = "embedded"
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
@@ -72,6 +72,8 @@ class Settings:
     fit_megabytes: int = 0
     """Memory for the pictures and features of a fit; what is more stands on disk, in the home, until the fit is done.
     0 means a quarter of the machine's."""
+    log: str = LogForm.TEXT
+    """How workers and other services write their logs: `text`, or `json`, one object a line."""
     hold: bool = True
     """Whether a night that does not look like what its model knows is held; if not, it is only noted."""
     max_pixels: int = 200_000_000
@@ -206,6 +208,8 @@ def _check(settings: Settings) -> None:
             raise SettingsError(f"ODDLOT_{name.upper()} must be between {low} and {high}, not {value}")
     if settings.runtime not in list(Runtime):
         raise SettingsError(f"ODDLOT_RUNTIME must be one of {', '.join(Runtime)}, not {settings.runtime!r}")
+    if settings.log not in list(LogForm):
+        raise SettingsError(f"ODDLOT_LOG must be one of {', '.join(LogForm)}, not {settings.log!r}")
     if not settings.database_url.startswith(("sqlite:", "postgresql:", "postgresql+psycopg:")):
         raise SettingsError("ODDLOT_DATABASE_URL must begin with sqlite:/// or postgresql://")
     if settings.database_url.partition("?")[0].count("@") > 1 and not settings.embedded_database:

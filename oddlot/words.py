@@ -69,6 +69,13 @@ class Runtime(StrEnum):
     TENSORFLOW = "tensorflow"
 
 
+class LogForm(StrEnum):
+    """For whom services write their logs."""
+
+    TEXT = "text"  # a person
+    JSON = "json"  # a program: one object a line
+
+
 class DeliveryKind(StrEnum):
     """A way on which the report of a finished job leaves the house."""
 

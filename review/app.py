@@ -20,6 +20,7 @@ from review import (
     flagged_pages,
     interface,
     item_pages,
+    metrics_out,
     model_pages,
     night_pages,
     pictures_out,
@@ -57,7 +58,7 @@ def make_app(settings: Settings) -> FastAPI:
     app.middleware("http")(guard)
     for room in (
         night_pages, flagged_pages, item_pages, pictures_out, report_out, deciding, quality_page, model_pages, entry,
-        interface,
+        interface, metrics_out,
     ):  # fmt: skip
         app.include_router(room.router)
     colours = stylesheet()

@@ -27,7 +27,9 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "X-Frame-Options": "DENY",
 }
-_OPEN = ("/static/", "/login")
+_OPEN = ("/static/", "/login", "/healthz")
+_FOR_PROGRAMS = ("/api/", "/metrics")
+"""Refused in JSON, and not sent on to the login."""
 _READS = ("GET", "HEAD", "OPTIONS")
 _ONCE_MORE = (
     '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="0">'
@@ -92,7 +94,8 @@ class Guard:
         if request.method not in _READS and not by_password and (refusal := await self._foreign(request)):
             return PlainTextResponse(f"Refused: {refusal}\n", 403)
         response = await go_on(request)
-        if fresh and not by_password and not path.startswith(("/static/", "/api/")) and not _sets(response, COOKIE):
+        for_programs = path.startswith(("/static/", "/healthz", *_FOR_PROGRAMS))
+        if fresh and not by_password and not for_programs and not _sets(response, COOKIE):
             set_cookie(request, response, COOKIE, self.sessions.cookie(session))
         return response
 
@@ -120,7 +123,7 @@ class Guard:
         return False
 
     def _who_are_you(self, request: Request) -> Response:
-        program = request.url.path.startswith("/api/") or request.headers.get("authorization")
+        program = request.url.path.startswith(_FOR_PROGRAMS) or request.headers.get("authorization")
         if program or request.method not in _READS:
             text = "the password is needed, as `Authorization: Bearer ...` or by a login at /login"
             return JSONResponse({"error": text}, 401, {"WWW-Authenticate": "Bearer"})

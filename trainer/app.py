@@ -5,8 +5,9 @@ It has a queue of its own, so that a fit of an hour never stands before a night'
 
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 
+from oddlot import logs
 from oddlot.queue import FIT_QUEUE, celery_settings, is_amqp, queue_of
 from oddlot.settings import load_settings
 
@@ -24,3 +25,8 @@ def _configuration() -> dict[str, Any]:
 
 app = Celery("oddlot-trainer", include=["trainer.tasks"])
 app.add_defaults(_configuration)
+
+
+@signals.setup_logging.connect(weak=False)
+def _configure_logging(loglevel: Any = None, **_: Any) -> None:
+    logs.configure(load_settings().log, loglevel)

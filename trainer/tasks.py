@@ -1,5 +1,6 @@
 """The queued fit. Its message holds one whole number; everything else comes from SQL."""
 
+import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -24,6 +25,11 @@ def run_fit(fit_id: int) -> None:
     claim = fits.claim_fit(engine, fit_id, identity(), settings.lease_seconds)
     if claim is None:
         return
+    with structlog.contextvars.bound_contextvars(fit=fit_id, model=claim.options.get("name")):
+        _fit(engine, settings, claim)
+
+
+def _fit(engine: Engine, settings: Settings, claim: fits.FitClaim) -> None:
     with kept_lease(lambda: _renewed(engine, settings, claim), settings.lease_seconds / 4):
         try:
             report = fit(engine, settings, FitOptions(**claim.options), threads=available_cores())

@@ -30,13 +30,19 @@ class Progress:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a job needs to go on. `depth` counts the messages in the queue, None where it does not answer."""
+    """What a job needs to go on. `depth` counts the messages in the queue, None where it does not answer; `workers` is
+    how many are alive, where they were counted only."""
 
     living: "list[WorkerRow]"
     depth: int | None
     leased: int
     max_attempts: int
     stall_seconds: float
+    workers: int = 0
+
+    @property
+    def anybody(self) -> bool:
+        return bool(self.living) or self.workers > 0
 
 
 def open_jobs(engine: "Engine", settings: Settings) -> tuple[list[Progress], Surroundings]:
@@ -79,9 +85,9 @@ def judge(health: "JobHealth", around: Surroundings) -> tuple[str, str, str]:
     if health.stuck:
         what = f"{health.stuck} batches are stuck: their lease is over and nobody took them"
         return "wrong", what, "a sweeper beside every worker puts them back: " + (
-            START_SOME if not around.living else "look into the workers' logs why it does not"
+            START_SOME if not around.anybody else "look into the workers' logs why it does not"
         )  # fmt: skip
-    if health.waiting and not around.living:
+    if health.waiting and not around.anybody:
         return "wrong", f"{health.waiting} batches wait and no worker is alive", START_SOME
     if health.waiting and around.depth is None:
         return (

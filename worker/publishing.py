@@ -148,6 +148,35 @@ def queue_depth(settings: Settings, queue: str = INSPECT_QUEUE) -> int:
         client.close()
 
 
+def depths_at_once(settings: Settings, queues: Sequence[str], seconds: float) -> dict[str, int] | None:
+    """Messages in each of these queues; None where they do not answer in that time: asked once, for who cannot wait."""
+    if is_amqp(settings):
+        return _rabbits(settings, queues)
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    once = Retry(NoBackoff(), 0)
+    url = redis_url(settings)
+    client = redis.Redis.from_url(url, socket_timeout=seconds, socket_connect_timeout=seconds, retry=once)
+    try:
+        return {queue: sum(_depths(client, queue)) for queue in queues}
+    except (redis.RedisError, OSError):
+        return None
+    finally:
+        client.close()
+
+
+def _rabbits(settings: Settings, queues: Sequence[str]) -> dict[str, int] | None:
+    from kombu.exceptions import OperationalError
+
+    try:
+        with rabbit.connected(settings) as connection:
+            return {queue: rabbit.depth_of(connection, queue) for queue in queues}
+    except (OperationalError, OSError):
+        return None
+
+
 @contextmanager
 def _declared(connection: "Connection") -> Iterator[tuple["Queue", "Queue"]]:
     """The queues of inspections and of fits, which are there from then on."""

@@ -1,7 +1,6 @@
 """What a worker's parent process does besides holding its pool: logs, and a sweeper beside it."""
 
 import contextlib
-import logging
 import os
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from db import sweeping
 from db.engine import open_database
+from oddlot import logs
 from oddlot.errors import OddlotError
 from oddlot.processes import available_cores, die_with_parent, is_provably_dead
 from oddlot.queue import SHUTDOWN_GRACE
@@ -114,30 +114,5 @@ def give_back() -> None:
 
 
 def configure_logging(level: Any = None) -> None:
-    """One JSON object a line on standard error, from our own loggers and from Celery's alike."""
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
-    ]
-    structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-    )
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level if isinstance(level, int) else logging.getLevelName(str(level or "INFO").upper()))
-    logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)  # two lines a batch otherwise
-    logging.getLogger("celery.app.trace").setLevel(logging.WARNING)
+    """From our own loggers and from Celery's alike, in the form that the settings ask for."""
+    logs.configure(load_settings().log, level)

@@ -31,6 +31,11 @@ def inspect_batch(job_id: int, number: int) -> None:
     for value in (job_id, number):
         if type(value) is not int or not 0 < value <= _HIGHEST:
             raise TypeError(f"{INSPECT_TASK} takes two whole numbers")
+    with structlog.contextvars.bound_contextvars(job=job_id, batch=number):
+        _inspect(job_id, number)
+
+
+def _inspect(job_id: int, number: int) -> None:
     try:
         inspection.inspect_batch(scoring_process.engine(), scoring_process.settings(), job_id, number)
     except (DatabaseError, *inspection.DATABASE_AWAY) as error:
