@@ -125,7 +125,8 @@ def split(name: str, folder: Path, others: Sequence[Path], splits: int) -> None:
         known = np.zeros(count, bool)
         known[rng.permutation(count)[: count // 2]] = True
         looks = [pools["good"].looks[i] for i in np.flatnonzero(known)]
-        reference = reference_of(TrainingSet(np.empty(0), [str(i) for i in range(len(looks))], [], "", [], looks))
+        names = [str(i) for i in range(len(looks))]
+        reference = reference_of(TrainingSet(np.empty(0), names, [], "", [], appearances=looks))
         for kind, nights in nights_of(pools, other, defects, np.flatnonzero(~known), rng):
             size = len(nights)
             calibration = np.sort(rng.random(CALIBRATION))

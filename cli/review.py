@@ -39,17 +39,20 @@ def review(
     from oddlot import logs
     from review.app import make_app
 
-    logs.configure(settings.log, "WARNING")
+    logs.configure(settings.log)
 
     config = uvicorn.Config(
         make_app(settings), log_config=None, log_level="warning", access_log=False, server_header=False,
         timeout_graceful_shutdown=5, proxy_headers=False,
     )  # fmt: skip
-    say(f"Review page: {address_of(settings)}. Stop with Ctrl-C.")
+    begun = f"Review page: {address_of(settings)}. Stop with Ctrl-C."
+    if not logs.tell(settings, begun):
+        say(begun)
     server = uvicorn.Server(config)
     with contextlib.closing(listening), contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listening])
-    note("the review page is closed")
+    if not logs.tell(settings, "the review page is closed"):
+        note("the review page is closed")
 
 
 def check_port(settings: Settings) -> socket.socket:

@@ -8,10 +8,9 @@ the lock on the job anyway, so the row costs no waiting that was not there.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from db.engine import reading
 from db.schema import STAGES, TALLIED, job, model, tally
 
 _NAMES = (*TALLIED, *(f"{name}_seconds" for name in STAGES))
@@ -55,7 +54,7 @@ def _add(connection: Connection, job_id: int, ended: Mapping[str, float]) -> Non
         connection.execute(change)
 
 
-def tallies(engine: Engine) -> list[Tally]:
+def tallies(connection: Connection) -> list[Tally]:
     """All of them, in the order in which their models and lines were first seen."""
     sums = [func.sum(tally.c[name]).label(name) for name in _NAMES]
     query = (
@@ -64,11 +63,10 @@ def tallies(engine: Engine) -> list[Tally]:
         .group_by(model.c.name, tally.c.line)
         .order_by(func.min(tally.c.id))
     )
-    with reading(engine) as connection:
-        return [
-            Tally(
-                row.name, row.line, {name: int(getattr(row, name)) for name in TALLIED},
-                {name: float(getattr(row, f"{name}_seconds")) for name in STAGES},
-            )
-            for row in connection.execute(query)
-        ]  # fmt: skip
+    return [
+        Tally(
+            row.name, row.line, {name: int(getattr(row, name)) for name in TALLIED},
+            {name: float(getattr(row, f"{name}_seconds")) for name in STAGES},
+        )
+        for row in connection.execute(query)
+    ]  # fmt: skip

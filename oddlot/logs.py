@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import sys
-from functools import cache
 from typing import Any
 
 import structlog
@@ -18,6 +17,7 @@ from oddlot.words import LogForm
 
 _TOO_MUCH = ("celery.worker.strategy", "celery.app.trace")
 """Two lines a batch otherwise."""
+_configured: list[str] = []
 
 
 def configure(form: str, level: Any = None) -> None:
@@ -40,6 +40,7 @@ def configure(form: str, level: Any = None) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendered(form)],
         )
     )
+    _configured[:] = [form]
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level if isinstance(level, int) else logging.getLevelName(str(level or "INFO").upper()))
@@ -52,14 +53,10 @@ def tell(settings: Settings, text: str) -> bool:
     """Log what a service has to say to whoever started it, where a program reads that; False where a person does."""
     if settings.log != LogForm.JSON:
         return False
-    _configure_once()
+    if not _configured:
+        configure(LogForm.JSON)
     structlog.get_logger("oddlot").info(text)
     return True
-
-
-@cache
-def _configure_once() -> None:
-    configure(LogForm.JSON)
 
 
 def _rendered(form: str) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, TimeoutError
 
 from db.engine import version_of
 from db.schema import HEAD
@@ -62,7 +62,7 @@ class Health:
             if version_of(self._engine) != HEAD:
                 return _says("the database is of another version: `oddlot db upgrade`", database=False)
             return _says(*health.of_everything(self._engine, self._settings), database=True)
-        except SQLAlchemyError:
+        except (DBAPIError, TimeoutError):
             return _says(NO_DATABASE, database=False)
 
 

@@ -27,6 +27,7 @@ app = Celery("oddlot-trainer", include=["trainer.tasks"])
 app.add_defaults(_configuration)
 
 
+@signals.celeryd_init.connect(weak=False)  # Celery warns of some things before it sets up its logs
 @signals.setup_logging.connect(weak=False)
 def _configure_logging(loglevel: Any = None, **_: Any) -> None:
     logs.configure(load_settings().log, loglevel)

@@ -42,6 +42,12 @@ app.steps["worker"].add(supervision.SweeperStep)
 app.steps["worker"].add(supervision.GraceStep)
 
 
+@signals.celeryd_init.connect(weak=False)  # Celery warns of some things before it sets up its logs
+@signals.setup_logging.connect(weak=False)
+def _configure_logging(loglevel: Any = None, **_: Any) -> None:
+    supervision.configure_logging(loglevel)
+
+
 @signals.celeryd_init.connect(weak=False)
 @signals.beat_init.connect(weak=False)
 def _start_embedded_broker(**_: Any) -> None:
@@ -52,8 +58,3 @@ def _start_embedded_broker(**_: Any) -> None:
         except BrokerError as error:
             # Celery logs other exceptions of its signals and goes on: to wait for a queue that nobody starts.
             raise SystemExit(f"oddlot: {error}") from error
-
-
-@signals.setup_logging.connect(weak=False)
-def _configure_logging(loglevel: Any = None, **_: Any) -> None:
-    supervision.configure_logging(loglevel)

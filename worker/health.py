@@ -6,11 +6,13 @@ Cheaper than `worker.progress`, which looks at each job; the words and the judge
 import os
 import socket
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Engine
 
 from db import gauges, liveness, workers
+from db.engine import now, reading
 from db.gauges import Host, OpenBatches
 from db.liveness import JobHealth
 from oddlot.queue import INSPECT_QUEUE
@@ -48,11 +50,14 @@ def stalls(settings: Settings, opened: Sequence[OpenBatches], hosts: Sequence[Ho
 
 def of_everything(engine: Engine, settings: Settings) -> list[str]:
     """Why the work that waits does not go on; empty where it does, or none waits. Raises SQLAlchemyError."""
-    opened = gauges.open_batches(engine)
-    if not opened:
-        return []
+    with reading(engine) as connection:
+        at = now(connection)
+        opened = gauges.open_batches(connection, at)
+        if not opened:
+            return []
+        hosts = gauges.hosts(connection, at)
     depths = publishing.depths_at_once(settings, (INSPECT_QUEUE,), QUEUE_SECONDS)
-    return stalls(settings, opened, gauges.hosts(engine), None if depths is None else depths[INSPECT_QUEUE])
+    return stalls(settings, opened, hosts, None if depths is None else depths[INSPECT_QUEUE])
 
 
 def of_worker(engine: Engine, settings: Settings) -> list[str]:
@@ -69,7 +74,7 @@ def of_worker(engine: Engine, settings: Settings) -> list[str]:
     if any(one.owner.partition("|")[0] == host for one in liveness.held_batches(engine)):
         return []
     ended = [at for name, at in liveness.children_seen(engine) if name.partition("|")[0] == host]
-    idle = None if not ended else (gauges.moment(engine) - max(ended)).total_seconds()
+    idle = None if not ended else _seconds_since(engine, max(ended))
     if idle is not None and idle <= settings.stall_seconds:
         return []
     since = "since it was started" if idle is None else f"for {idle:.0f} s"
@@ -91,10 +96,16 @@ def of_trainer(engine: Engine, settings: Settings) -> list[str]:
     """
     if Path("/proc/self/cmdline").exists() and not _runs("trainer.app"):
         return [f"no trainer runs on {socket.gethostname()}"]
-    counts, oldest = gauges.fits(engine)
+    with reading(engine) as connection:
+        counts, oldest = gauges.fits(connection, now(connection))
     if counts[FitState.QUEUED] and not counts[FitState.RUNNING] and oldest > settings.stall_seconds:
         return [f"a fit waits for {oldest:.0f} s and none is in work"]
     return []
+
+
+def _seconds_since(engine: Engine, moment: datetime) -> float:
+    with reading(engine) as connection:
+        return (now(connection) - moment).total_seconds()
 
 
 def _runs(program: str) -> bool:

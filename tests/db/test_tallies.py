@@ -13,8 +13,13 @@ from db.tallies import Tally
 from oddlot.words import ItemState, JobState
 
 
+def every(engine) -> list[Tally]:
+    with reading(engine) as connection:
+        return tallies.tallies(connection)
+
+
 def only(engine) -> Tally:
-    (found,) = tallies.tallies(engine)
+    (found,) = every(engine)
     return found
 
 
@@ -116,7 +121,7 @@ def test_versions_of_a_model_are_summed_and_lines_are_not(engine, submit, regist
         model = register("gearbox", bundle_uri=f"gearbox/{version}")
         for line in ("press-1", "press-2"):
             finish(engine, claimed(engine, submit(2, model=model, line=line), 1))
-    found = [(one.model, one.line, one.counts["scored"]) for one in tallies.tallies(engine)]
+    found = [(one.model, one.line, one.counts["scored"]) for one in every(engine)]
     assert found == [("gearbox", "press-1", 4), ("gearbox", "press-2", 4)]
 
 
