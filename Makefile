@@ -39,10 +39,10 @@ test: $(READY) check system ## every test (those on real image sets need ODDLOT_
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 # What tests need besides Python: a browser for the pages, Compose for its file, bubblewrap for a clean machine in a
-# namespace, RabbitMQ as another queue, iproute2 for hosts of their own. Fetched where we may, else said what to install:
+# namespace, RabbitMQ as another queue, iproute2 for hosts of their own, promtool for the alerts. Fetched where we may, else said what to install:
 # Chromium must be there; without another, the tests that need it say so and are skipped.
-PROGRAMS := chromium docker-compose bwrap ip /usr/lib/rabbitmq/bin/rabbitmq-server
-PACKAGES := chromium chromium-sandbox fonts-dejavu-core docker-compose bubblewrap iproute2 rabbitmq-server
+PROGRAMS := chromium docker-compose bwrap ip promtool /usr/lib/rabbitmq/bin/rabbitmq-server
+PACKAGES := chromium chromium-sandbox fonts-dejavu-core docker-compose bubblewrap iproute2 prometheus rabbitmq-server
 system:
 	@missing=; for one in $(PROGRAMS); do command -v $$one >/dev/null || missing="$$missing $$one"; done; \
 	  [ -z "$$missing" ] \
@@ -82,6 +82,8 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.fit_scale
 	$(BIN)/python -m bench.ten_million --rows 1000000 --prune 100000
 	$(BIN)/python -m bench.index_cost
+	$(BIN)/python -m bench.scrape
+	$(BIN)/python -m bench.drift
 
 bundle-offline: $(READY) ## dist/oddlot-VERSION-offline-...: wheels and an installer for a machine without a network
 	$(BIN)/python -m scripts.offline_bundle dist

@@ -19,7 +19,7 @@ from bench.quality import use_all_cores
 from db.findings import Findings
 from worker.drift import drift
 
-LIMIT = 0.5
+LIMIT = 0.35
 """That of the rule `OddlotDrift` in deploy/prometheus/rules.yml."""
 SIZE = 100
 

@@ -93,6 +93,7 @@ class Plant:
             "ODDLOT_HOME": str(self.home),
             "ODDLOT_MODEL_STORE": str(store),
             "ODDLOT_SETTLE_SECONDS": "0",
+            "ODDLOT_LOG": "json",
             "ODDLOT_HOLD": "false",  # its nights are many copies of few pictures
             "ODDLOT_BATCH_SIZE": "16",
             "ODDLOT_CONCURRENCY": "2",

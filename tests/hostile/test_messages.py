@@ -110,6 +110,7 @@ def test_messages_of_any_kind_are_refused_and_the_worker_goes_on(home, settings,
     with broker.embedded_broker(settings), redis.Redis.from_url(redis_url(settings)) as client:
         client.lpush(INSPECT_QUEUE, *raw)
         job = home.json("submit", "flange", lot)
+        home.environ["ODDLOT_LOG"] = "json"
         with home.worker() as worker, home.database() as engine:
             eventually(
                 lambda: worker.poll() is not None or jobs.get_job(engine, job["job"]).finished_at, home.log.read_text

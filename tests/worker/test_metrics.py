@@ -270,8 +270,14 @@ def test_a_store_elsewhere_and_one_that_hangs_are_left_out(engine, settings, mon
         ("home",), ("models",), ("thumbnails",)
     }  # fmt: skip
     over, calls = threading.Event(), []
+
+    def hangs(path):
+        calls.append(path)
+        over.wait(30)
+        raise OSError("gone")
+
     monkeypatch.setattr(store_space, "SECONDS", 0.05)
-    monkeypatch.setattr(store_space.shutil, "disk_usage", lambda path: calls.append(path) or over.wait(30))
+    monkeypatch.setattr(store_space.shutil, "disk_usage", hangs)
     exporter = Exporter(engine, settings)
     try:
         for _ in range(3):

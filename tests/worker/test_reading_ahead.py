@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import structlog
 
 from db.batches import ItemRow
 from oddlot.errors import UnreadablePicture
@@ -115,3 +116,9 @@ def test_files_wait_to_be_decoded_by_their_size(settings, claim, monkeypatch):
         most = max(most, len(reads.begun) - taken)
     assert len(reads.begun) == len(large)
     assert most <= 3
+
+
+def test_what_is_logged_while_a_picture_is_read_has_the_numbers_of_its_batch():
+    with structlog.contextvars.bound_contextvars(job=7, batch=3):
+        found = dict(reading_ahead.in_order(lambda _: structlog.contextvars.get_contextvars(), range(3), 2))
+    assert found == {number: {"job": 7, "batch": 3} for number in range(3)}

@@ -203,7 +203,7 @@ def test_a_real_worker_outlives_messages_of_all_kinds_and_leaves_nothing_when_it
         worker = subprocess.Popen(
             [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "--concurrency", "1", "--loglevel", "INFO",
              "--without-gossip", "--without-mingle", "--without-heartbeat"],
-            env={**os.environ, **variables}, stdout=stream, stderr=stream,
+            env={**os.environ, **variables, "ODDLOT_LOG": "json"}, stdout=stream, stderr=stream,
         )  # fmt: skip
     try:
         eventually(lambda: worker.poll() is not None or jobs.get_job(engine, job.id).finished_at, "it is not done")
