@@ -82,7 +82,6 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.fit_scale
 	$(BIN)/python -m bench.ten_million --rows 1000000 --prune 100000
 	$(BIN)/python -m bench.index_cost
-	$(BIN)/python -m bench.scrape
 	$(BIN)/python -m bench.drift
 
 bundle-offline: $(READY) ## dist/oddlot-VERSION-offline-...: wheels and an installer for a machine without a network

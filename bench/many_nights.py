@@ -291,6 +291,12 @@ def _count(connection: Connection) -> None:
     )
     flagged = "flagged = (SELECT count(*) FROM result WHERE job_id = job.id AND flagged)"
     connection.exec_driver_sql(f"UPDATE job SET {counted}, {flagged} WHERE finished_at IS NOT NULL")
+    states = "scored, flagged, unreadable, quarantined, cancelled"
+    connection.exec_driver_sql(
+        "INSERT INTO tally (model_id, line, batches, loading_seconds, reading_seconds, scoring_seconds,"
+        f" writing_seconds, {states}) SELECT model_id, line, count(*), 0, 0, 0, 0,"
+        f" {', '.join(f'sum({state})' for state in states.split(', '))} FROM job GROUP BY model_id, line"
+    )
 
 
 def _counters(connection: Connection) -> None:

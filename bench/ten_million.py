@@ -34,6 +34,8 @@ from db.review import Choice, choices, flagged_page, latest_words, newest_night,
 from db.review_nights import held_jobs as held_rows
 from db.review_nights import jobs_since, last_night
 from oddlot.settings import load_settings
+from worker import health
+from worker.metrics import Exporter
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from postgres import start_postgres
@@ -50,6 +52,9 @@ Question = Callable[[], object]
 
 def questions(engine: Engine, made: Made) -> dict[str, Question]:
     """What is asked, by the words with which people ask it."""
+
+    settings = load_settings()
+    exporter = Exporter(engine, settings)
 
     def rows(wanted: ResultFilter, count: int = TABLE) -> object:
         left_out = held_jobs(engine, wanted) if wanted.job_id is None and wanted.flagged_only else None
@@ -130,6 +135,8 @@ def questions(engine: Engine, made: Made) -> dict[str, Question]:
         "job last": lambda: one_job("last"),
         "first page": overview,
         "nights (HTTP)": lambda: list_nights(engine, limit=101),
+        "metrics (HTTP)": exporter.text,
+        "healthz (HTTP)": lambda: health.of_everything(engine, settings),
     }  # fmt: skip
 
 

@@ -29,6 +29,7 @@ class WorkerRow:
     kind: str
     seen_at: datetime
     progress_at: datetime | None
+    started_at: datetime
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def silent(engine: Engine) -> list[WorkerRow]:
 
 def _all_of(engine: Engine, kind: str) -> list[tuple[WorkerRow, bool]]:
     """All workers of a kind that were seen within a day, and whether each was heard of in time."""
-    columns = (worker.c.name, worker.c.host, worker.c.pid, worker.c.kind, worker.c.seen_at, worker.c.progress_at)
+    wanted = ("name", "host", "pid", "kind", "seen_at", "progress_at", "started_at")
+    columns = [worker.c[name] for name in wanted]
     with reading(engine) as connection:
         moment = now(connection)
         query = select(*columns, worker.c.alive_until).where(

@@ -6,7 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
-from sqlalchemy.exc import DBAPIError, TimeoutError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from db.engine import version_of
 from db.schema import HEAD
@@ -62,7 +63,7 @@ class Health:
             if version_of(self._engine) != HEAD:
                 return _says("the database is of another version: `oddlot db upgrade`", database=False)
             return _says(*health.of_everything(self._engine, self._settings), database=True)
-        except (DBAPIError, TimeoutError):
+        except (DBAPIError, PoolTimeoutError):
             return _says(NO_DATABASE, database=False)
 
 

@@ -6,7 +6,6 @@ Cheaper than `worker.progress`, which looks at each job; the words and the judge
 import os
 import socket
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -64,21 +63,23 @@ def of_worker(engine: Engine, settings: Settings) -> list[str]:
     """What is wrong with the worker of this host. Raises SQLAlchemyError.
 
     One that has nothing to do is healthy; one is stalled where its watchdog would say so: it holds no batch, has ended
-    none for `ODDLOT_STALL_SECONDS`, and a batch that the queue was told of waits for as long.
+    none and was not started in the last `ODDLOT_STALL_SECONDS`, and a batch that the queue was told of waits for as
+    long.
     """
     host = socket.gethostname()
-    if not any(one.host == host for one in workers.living(engine)):
+    here = [one for one in workers.living(engine) if one.host == host]
+    if not here:
         return [f"no worker of {host} is alive"]
     if not liveness.anything_overdue(engine, settings.stall_seconds):
         return []
     if any(one.owner.partition("|")[0] == host for one in liveness.held_batches(engine)):
         return []
     ended = [at for name, at in liveness.children_seen(engine) if name.partition("|")[0] == host]
-    idle = None if not ended else _seconds_since(engine, max(ended))
-    if idle is not None and idle <= settings.stall_seconds:
+    with reading(engine) as connection:
+        idle = (now(connection) - max([*ended, *(one.started_at for one in here)])).total_seconds()
+    if idle <= settings.stall_seconds:
         return []
-    since = "since it was started" if idle is None else f"for {idle:.0f} s"
-    return [f"the worker of {host} has taken nothing {since} although batches wait"]
+    return [f"the worker of {host} has taken nothing for {idle:.0f} s although batches wait"]
 
 
 def of_clock(engine: Engine, _: Settings) -> list[str]:
@@ -101,11 +102,6 @@ def of_trainer(engine: Engine, settings: Settings) -> list[str]:
     if counts[FitState.QUEUED] and not counts[FitState.RUNNING] and oldest > settings.stall_seconds:
         return [f"a fit waits for {oldest:.0f} s and none is in work"]
     return []
-
-
-def _seconds_since(engine: Engine, moment: datetime) -> float:
-    with reading(engine) as connection:
-        return (now(connection) - moment).total_seconds()
 
 
 def _runs(program: str) -> bool:

@@ -16,7 +16,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, TimeoutError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from db import gauges, tallies
 from db.engine import now, reading, version_of
@@ -81,7 +82,7 @@ class Exporter(Collector):
                     self._database(connection, sheet, depths)
             sheet.put("oddlot_database_migrated", int(migrated))
             sheet.put("oddlot_database_up", 1)
-        except (DBAPIError, TimeoutError) as error:
+        except (DBAPIError, PoolTimeoutError) as error:
             log.error("no metrics from the database", error=scoring_process.one_line(error))
             sheet = _Sheet()  # half of it would be misleading
             sheet.put("oddlot_database_up", 0)
@@ -92,7 +93,7 @@ class Exporter(Collector):
     def _database(self, connection: Connection, sheet: "_Sheet", depths: dict[str, int] | None) -> None:
         at = now(connection)
         counted = tallies.tallies(connection)
-        sheet.lines = list(dict.fromkeys(one.line for one in counted))[:MOST_LINES]
+        sheet.lines = set(list(dict.fromkeys(one.line for one in counted))[:MOST_LINES])
         for one in counted:
             place = {"line": one.line, "model": one.model}
             for ended in TERMINAL_ITEM_STATES:
@@ -165,7 +166,7 @@ class _Sheet:
     """Values by metric and labels. Those of lines that are not told apart come together in one."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.lines: set[str] = set()
         self._values: dict[str, dict[tuple[str, ...], float]] = {}
 
     def put(self, name: str, value: float, **labels: str) -> None:

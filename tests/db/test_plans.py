@@ -14,7 +14,7 @@ ASKED = (
     "flagged --model --unreviewed", "flagged", "results --job N", "gallery (last night)", "gallery (last night), deep",
     "gallery of a night, unreviewed", "gallery of all nights, deep", "gallery of all confirmed defects",
     "gallery of a model, deep", "queue (last night), next", "queue, how far", "quality", "quality --line --since",
-    "jobs", "job N", "first page", "nights (HTTP)",
+    "jobs", "job N", "first page", "nights (HTTP)", "metrics (HTTP)", "healthz (HTTP)",
 )  # fmt: skip
 SMALL_INDEXES = ("result_flagged_", "result_judged_", "batch_open_")
 """They hold a hundredth of the rows, so to read one of them whole is no scan of the table."""

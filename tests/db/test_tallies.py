@@ -1,5 +1,6 @@
 """Counters of what has come to an end: they say what SQL says, and never go down."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -128,3 +129,15 @@ def test_versions_of_a_model_are_summed_and_lines_are_not(engine, submit, regist
 def test_an_empty_job_counts_nothing(engine, submit):
     assert submit(0).state == JobState.DONE
     assert set(only(engine).counts.values()) == {0}
+
+
+def test_many_at_the_same_moment_count_into_one_row(engine, submit):
+    def night():
+        job = submit(8, 2, line="press-3")
+        for number in range(1, 5):
+            finish(engine, claimed(engine, job, number))
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(night) for _ in range(4)]:
+            done.result()
+    assert (only(engine).counts["batches"], only(engine).counts["scored"]) == (16, 32)

@@ -10,7 +10,7 @@ from sqlalchemy import insert, update
 
 from db import batches, due, workers
 from db.engine import now, writing
-from db.schema import batch, fit
+from db.schema import batch, fit, worker
 from oddlot.processes import identity
 from oddlot.settings import load_settings
 from oddlot.words import FitState
@@ -90,8 +90,11 @@ def test_the_worker_of_this_host(engine, settings):
 
 def test_a_worker_that_takes_nothing_is_not_healthy_and_one_that_works_is(engine, settings, waiting):
     a_worker(engine)
+    assert health.of_worker(engine, settings) == [], "it was started just now"
+    with writing(engine) as connection:
+        connection.execute(update(worker).values(started_at=now(connection) - dt.timedelta(seconds=600)))
     (problem,) = health.of_worker(engine, settings)
-    assert "has taken nothing since it was started" in problem
+    assert "has taken nothing for 600 s although batches wait" in problem
     claim = batches.claim_batch(engine, waiting.id, 1, f"{HOST}|x|1|1", 60.0)
     assert health.of_worker(engine, settings) == []
     batches.release_batch(engine, claim, "given back", count_attempt=True)
