@@ -1,7 +1,8 @@
 """What each index of the flagged and judged costs the writing of results: `python -m bench.index_cost`.
 
 Batches of 64 results, one in a hundred flagged, closed by `finish_batch` on real SQLite and a real PostgreSQL server;
-with all indexes, without one at a time, and without any of them, in turns. Prints milliseconds a batch.
+with all indexes, without one at a time, and without any of them, in turns; and without the counters of metrics. Prints
+milliseconds a batch.
 """
 
 import statistics
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest import mock
 
 from sqlalchemy import Engine
 
@@ -65,10 +67,12 @@ def main() -> None:
                 threshold=0.5, false_alarms=0.01, card={},
             )  # fmt: skip
             milliseconds(engine, model.id, ())
-            found: dict[str, list[float]] = {name: [] for name in variants}
+            found: dict[str, list[float]] = {name: [] for name in (*variants, "without the tally")}
             for _ in range(TURNS):
                 for name, without in variants.items():
                     found[name] += milliseconds(engine, model.id, without)
+                with mock.patch.object(batches.tallies, "add"):
+                    found["without the tally"] += milliseconds(engine, model.id, ())
             middle = {name: statistics.median(times) for name, times in found.items()}
             for name, value in middle.items():
                 print(
