@@ -91,6 +91,7 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "report_folder": "/srv/reports", "report_email": "ada@plant.example", "report_from": "oddlot@plant.example",
         "smtp_url": "smtp://mail:25", "webhook_url": "https://mes.example/x", "webhook_secret": "secret",
         "review_host": "0.0.0.0", "review_password": "sesame", "review_names": "oddlot.plant", "runtime": "tensorflow",
+        "log": "json",
     }  # fmt: skip
     numbers = {
         "batch_size": 5,

@@ -47,6 +47,7 @@ def test_a_worker_without_a_queue_server_ends_with_one_line(monkeypatch, tmp_pat
     """Celery swallows all errors of its signals but SystemExit; the worker would wait for ever."""
     monkeypatch.setenv("ODDLOT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(broker, "server_binary", lambda: None)
+    monkeypatch.setattr(module.supervision, "configure_logging", lambda _: None)  # these logs are those of the tests
     from celery import signals
 
     with pytest.raises(SystemExit, match="oddlot: no Redis-protocol server found: install"):
