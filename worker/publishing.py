@@ -5,7 +5,7 @@ job that is submitted behind a large one of the same priority has its turn soon 
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
