@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.actor import actor
 from cli.card import learnt_from, say_findings, trained_for
 from cli.output import note, print_json, say
 from cli.seen import seen_in_short
@@ -232,7 +233,7 @@ def _enqueue(session: Session, options: "FitOptions", as_json: bool) -> None:
     from worker import submission
 
     check_options(options)
-    fit_id = fits.ask_fit(session.engine, options.name, asdict(options))
+    fit_id = fits.ask_fit(session.engine, options.name, asdict(options), actor())
     published = submission.publish(session.engine, session.settings)
     if as_json:
         print_json({"fit": fit_id, "name": options.name, "state": "queued"})

@@ -9,6 +9,7 @@ import typer
 
 import oddlot
 from cli import (
+    audit_log,
     database,
     demo,
     doctor,
@@ -27,6 +28,8 @@ from cli import (
     review,
     services,
     threshold,
+    tokens,
+    users,
 )
 from cli.output import printable
 from oddlot.errors import OddlotError
@@ -72,6 +75,9 @@ threshold.register(app)
 services.register(app)
 doctor.register(app)
 database.register(app)
+users.register(app)
+tokens.register(app)
+audit_log.register(app)
 demo.register(app)
 
 

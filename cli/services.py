@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from cli.output import note, say
-from cli.session import open_session
+from cli.session import Session, open_session
 from oddlot.errors import OddlotError
 from oddlot.processes import die_with_parent
 from oddlot.queue import SHUTDOWN_GRACE
@@ -72,7 +72,7 @@ def up(concurrency: Concurrency = None) -> None:
         clock = stack.enter_context(running(WorkerProcess(session.settings, "beat", beat_command())))
         kept = [inspecting, training, clock]
         say(f"Oddlot is up. Home: {session.settings.home}. Stop with Ctrl-C.")
-        if page := _review_process(session.settings):
+        if page := _review_process(session):
             kept.append(stack.enter_context(running(page)))
         say("Submit from another window: oddlot submit NAME FOLDER --wait")
         try:
@@ -85,15 +85,16 @@ def up(concurrency: Concurrency = None) -> None:
     say("Oddlot is down.")
 
 
-def _review_process(settings: Settings) -> "WorkerProcess | None":
+def _review_process(session: Session) -> "WorkerProcess | None":
     """The review page beside the workers; None, with a line that says why, where it cannot be: nothing else waits."""
     from cli.review import address_of, check_port, review_command
 
     try:
-        check_port(settings).close()
+        check_port(session.engine, session.settings).close()
     except OddlotError as error:
         note(f"no review page: {error}")
         return None
+    settings = session.settings
     process = WorkerProcess(settings, "review", review_command())
     say(f"Review page: {address_of(settings)}")
     return process

@@ -78,6 +78,14 @@ class Settings:
     """Password of the review page and its JSON interface; empty: none is asked for."""
     review_names: str = ""
     """Names of this host by which the review page may be called, with commas; numeric addresses always may."""
+    review_proxies: str = ""
+    """Addresses, with commas, of proxies whose word on who asks, and whether by https, is believed; empty: none."""
+    review_rate: int = 3000
+    """Requests a minute that one address may make to the review page and its JSON interface; 0 means any number."""
+    signing_key: str = ""
+    """File with the private key that signs the bundles made here (`oddlot models keygen`); empty: none is signed."""
+    trusted_keys: str = ""
+    """File or folder of public keys: a bundle that none of them signed is refused; empty: all are taken."""
     audit_items: int = 20
     """Unflagged items of a job that are drawn by chance to be shown to a person, on average; 0 means none."""
     public_url: str = ""
@@ -175,7 +183,7 @@ def _check(settings: Settings) -> None:
         "settle_seconds": (0, 3_600), "picture_seconds": (1, 3_600), "child_megabytes": (0, 10**6),
         "fit_megabytes": (0, 10**7),
         "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12), "audit_items": (0, 100_000),
-        "review_port": (1, 65_535),
+        "review_port": (1, 65_535), "review_rate": (0, 10**6),
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)
