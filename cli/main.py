@@ -27,6 +27,7 @@ from cli import (
     results,
     review,
     services,
+    signing,
     threshold,
     tokens,
     users,
@@ -60,6 +61,7 @@ def root(
 
 fit.register(app)
 models.register(app)
+signing.register(models.group)
 inspect.register(app)
 jobs.register(app)
 held.register(app)

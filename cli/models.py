@@ -164,11 +164,15 @@ def rollback(name: Name, as_json: AsJson = False) -> None:
 def export(name: Name, file: Annotated[Path, typer.Argument(help="File to write.")], version: Version = None) -> None:
     """Write the bundle of a model as one file, to carry it to another plant."""
     from db import models as rows
+    from ganomaly.signing import load_signer, load_trusted_keys
     from ganomaly.transport import export_bundle
 
     session = open_session()
     row = rows.get_model(session.engine, name, version)
-    export_bundle(bundle_path(session, row), file)
+    export_bundle(
+        bundle_path(session, row), file, row.bundle_sha256, trusted=load_trusted_keys(session.settings.trusted_keys),
+        sign=load_signer(session.settings.signing_key),
+    )  # fmt: skip
     say(f"{file}: {row.name} version {row.version}")
 
 
@@ -188,6 +192,7 @@ def import_(
     from db import models as rows
     from db.audit_log import Act, record_done
     from ganomaly.bundle import open_bundle
+    from ganomaly.signing import load_trusted_keys
     from ganomaly.transport import import_bundle
     from trainer.fit import check_name
 
@@ -198,9 +203,11 @@ def import_(
         check_name(name)
     uri = f"imported/{os.urandom(8).hex()}"
     folder = session.settings.model_store / uri
-    sha256 = import_bundle(file, folder)
+    trusted = load_trusted_keys(session.settings.trusted_keys)
+    sha256 = import_bundle(file, folder, trusted=trusted)
     try:
-        bundle = open_bundle(folder, sha256, runtime=Runtime(session.settings.runtime), threads=available_cores())
+        runtime = Runtime(session.settings.runtime)
+        bundle = open_bundle(folder, sha256, runtime=runtime, threads=available_cores(), trusted=trusted)
         name = name or str(bundle.card.get("name"))
         check_name(name)
     except OddlotError:

@@ -43,9 +43,11 @@ def worker(
 
     `celery -A worker.app worker` is the same worker without that: whoever starts it must start it again.
     """
+    from ganomaly.signing import load_trusted_keys
     from worker.broker import embedded_broker
 
     session = open_session()  # a wrong setting or database is one line here, not a traceback there
+    load_trusted_keys(session.settings.trusted_keys)
     session.engine.dispose()
     app = "trainer.app" if fits else "worker.app"
     with (
@@ -63,9 +65,11 @@ def worker(
 
 def up(concurrency: Concurrency = None) -> None:
     """Everything that one PC needs, in the foreground until Ctrl-C: queue, workers, trainer, schedules, review page."""
+    from ganomaly.signing import load_trusted_keys
     from worker.broker import embedded_broker
 
     session = open_session()
+    load_trusted_keys(session.settings.trusted_keys)
     with stop_on_signals(), embedded_broker(session.settings), contextlib.ExitStack() as stack:
         inspecting = stack.enter_context(worker_process(session.settings, "worker.app", concurrency))
         training = stack.enter_context(worker_process(session.settings, "trainer.app", 1))

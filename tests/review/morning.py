@@ -94,8 +94,8 @@ def make_model(engine: Engine, settings: Settings, *, golden: int = 3, version: 
     manifest = make_manifest(files)
     write_folder(settings.model_store / "flange" / str(version), files | {MANIFEST: manifest})
     return models.register_model(
-        engine, name="flange", bundle_uri=f"flange/{version}", bundle_sha256=sha256_of(manifest), architecture="features",
-        threshold=1.5, false_alarms=0.01, card={"preprocessing": LOOKS.to_dict()},
+        engine, name="flange", bundle_uri=f"flange/{version}", bundle_sha256=sha256_of(manifest),
+        architecture="features", threshold=1.5, false_alarms=0.01, card={"preprocessing": LOOKS.to_dict()},
     )  # fmt: skip
 
 
