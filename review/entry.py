@@ -24,7 +24,7 @@ _YEAR = 365 * 24 * 3600
 def login_form(request: Request, next: str = "/") -> Response:
     if request.state.visit.caller is not None:
         return RedirectResponse(own_page(next), 303)
-    return page(request, "login.html", next=own_page(next), trouble=None)
+    return page(request, "login.html", next=own_page(next), trouble=None, name="")
 
 
 @router.post("/login")
@@ -36,7 +36,7 @@ def login(
         return _by_the_one_password(request, password, name, next)
     found = sign_in(request.app.state.engine, name, password, address_of(request))
     if found.secret is None:
-        return _again(request, next, found.trouble, found.status)
+        return _again(request, next, found.trouble, found.status, clean_name(name))
     response = RedirectResponse(own_page(next), 303)
     set_cookie(request, response, COOKIE, found.secret, seconds=LIFETIME)
     return response
@@ -57,8 +57,8 @@ def _by_the_one_password(request: Request, password: str, name: str, next: str) 
     return response
 
 
-def _again(request: Request, next: str, trouble: str, status: int) -> Response:
-    response = page(request, "login.html", status=status, next=own_page(next), trouble=trouble)
+def _again(request: Request, next: str, trouble: str, status: int, name: str = "") -> Response:
+    response = page(request, "login.html", status=status, next=own_page(next), trouble=trouble, name=name)
     if status == 429:
         response.headers["Retry-After"] = f"{max(GUESS_SECONDS, sign_ins.WINDOW.total_seconds()):.0f}"
     return response

@@ -1,5 +1,8 @@
 """`make check` asks for known holes in the dependencies: red for a hole, loud where nothing could be learnt, and never
-green by mistake. The service itself cannot be had in a test: a program in the place of pip-audit writes what that one writes."""
+green by mistake.
+
+The service itself cannot be had in a test: a program in the place of pip-audit writes what that one writes.
+"""
 
 import importlib.util
 import sys

@@ -11,7 +11,6 @@ from people import PASSWORD, make_people, signed_in
 
 from db import accounts, sign_ins, tokens
 from db.audit_log import entries
-from oddlot import passwords
 from oddlot.words import Role
 from review.rate import Rate
 from review.visits import COOKIE
@@ -66,11 +65,6 @@ def test_whatever_is_wrong_the_answer_is_the_same(manned, morning_engine, people
     assert latest.action == "sign-in refused"
     assert latest.detail == "from 127.0.0.1"
     assert "nobody" not in str(latest), "it may be a password in the wrong field"
-
-
-def test_a_name_that_is_not_there_costs_the_same_work() -> None:
-    assert not passwords.is_outdated(passwords.NOBODY), "less work than for somebody who is there"
-    assert not passwords.is_password(None, "whatever it is")
 
 
 def test_guesses_are_counted_over_all_processes_of_the_page(home, people, morning_engine) -> None:
