@@ -25,7 +25,9 @@ def hash_of(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def begin_session(engine: Engine, of: Account, secret: str, lifetime: timedelta, by: Actor) -> bool:
+def begin_session(
+    engine: Engine, of: Account, secret: str, lifetime: timedelta, by: Actor, where: str | None = None
+) -> bool:
     """The cookie `secret` stands for that user from now on; False where the user was removed, or got another password,
     since it was looked at. Sessions that are over are forgotten."""
     same = (account.c.id == of.id) & account.c.active & (account.c.password_hash == of.password_hash)
@@ -36,7 +38,7 @@ def begin_session(engine: Engine, of: Account, secret: str, lifetime: timedelta,
         connection.execute(delete(session).where(session.c.ends_at <= moment))
         values = {"sha256": hash_of(secret), "account_id": of.id}
         connection.execute(insert(session).values(created_at=moment, ends_at=moment + lifetime, **values))
-        record(connection, by, Act.SIGNED_IN)
+        record(connection, by, Act.SIGNED_IN, None, where)
         return True
 
 

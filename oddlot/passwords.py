@@ -35,12 +35,12 @@ def hash_password(password: str) -> str:
 
 def is_password(stored: str | None, password: str) -> bool:
     """Whether it is the one of that hash. For None, where there is no such user, the same work is done for nothing."""
-    from argon2.exceptions import VerificationError
+    from argon2.exceptions import InvalidHashError, VerificationError
 
     with _AT_ONCE:
         try:
             return _hasher().verify(stored or NOBODY, _plain(password[: LONGEST + 1])) and stored is not None
-        except VerificationError:
+        except (VerificationError, InvalidHashError):
             return False
 
 

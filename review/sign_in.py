@@ -39,7 +39,8 @@ def sign_in(engine: Engine, name: str, password: str, address: str) -> SignIn:
         return SignIn(None, WRONG, 403)
     sign_ins.forget_attempt(engine, attempt)
     secret = new_secret()
-    if not begin_session(engine, found, secret, timedelta(seconds=LIFETIME), Actor(found.name, "page")):
+    by, lifetime = Actor(found.name, "page"), timedelta(seconds=LIFETIME)
+    if not begin_session(engine, found, secret, lifetime, by, f"from {address}"):
         return SignIn(None, WRONG, 403)
     if passwords.is_outdated(found.password_hash):
         accounts.renew_hash(engine, found.id, found.password_hash, passwords.hash_password(password))

@@ -102,10 +102,8 @@ def test_a_token_is_shown_once(manned):
     )
     manned.run("tokens", "add", "rex's", "--role", "viewer", "--expires", "never", "--user", "rex")
     manned.run("tokens", "revoke", "mes")
-    found = [
-        (row["token"], row["state"], row["user"], row["expires_at"] is None) for row in manned.json("tokens", "list")
-    ]
-    assert found == [("mes", "revoked", None, False), ("rex's", "good", "rex", True)]
+    found = [(row["token"], row["state"], row["user"]) for row in manned.json("tokens", "list")]
+    assert found == [("mes", "revoked", None), ("rex's", "good", "rex")]
 
 
 @pytest.mark.parametrize("age", ["0d", "1y", "9" * 30 + "d"])
