@@ -134,6 +134,7 @@ def fit(
     stays active, and the exit code is 3: `oddlot models promote` or --force makes it active all the same. With
     --candidate that is what was asked for, and no failure.
     """
+    from db.audit_log import Act, record_done
     from trainer.fit import FitOptions, why_not_active
 
     session = open_session()
@@ -151,6 +152,7 @@ def fit(
         _enqueue(session, options, as_json)
         return
     report = run_fit(session, options, quiet=as_json)
+    record_done(session.engine, actor(), Act.MODEL_FITTED, f"{report.model.name} {report.model.version}")
     if as_json:
         print_json(model_record(report))
     else:

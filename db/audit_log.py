@@ -34,6 +34,7 @@ class Act(StrEnum):
     JOB_RELEASED = "job released"
     JOB_DISCARDED = "job discarded"
     FIT_ORDERED = "fit ordered"
+    MODEL_FITTED = "model fitted"
     MODEL_PROMOTED = "model promoted"
     MODEL_ROLLED_BACK = "model rolled back"
     MODEL_IMPORTED = "model imported"

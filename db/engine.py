@@ -122,8 +122,9 @@ def _sqlite_engine(url: URL) -> Engine:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseError(f"{Path(url.database).parent} cannot be made: {error.strerror}") from error
-        with suppress(OSError):  # it holds hashes of passwords, so a new one is its owner's alone
-            os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        if not url.database.startswith("file:"):
+            with suppress(OSError):  # it holds hashes of passwords, so a new one is its owner's alone
+                os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")

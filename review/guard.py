@@ -92,7 +92,7 @@ class Guard:
             response: Response = PlainTextResponse(
                 "This host name is not one of the review page. Use its address, or set ODDLOT_REVIEW_NAMES.\n", 421
             )
-        elif request.url.path.startswith("/static/"):
+        elif _path(request).startswith("/static/"):
             response = await go_on(request)
         elif wait := self._rate.wait(address_of(request)):
             response = _answer(request, 429, "too many requests: wait a moment", {"Retry-After": str(wait)})
@@ -110,7 +110,7 @@ class Guard:
         except SQLAlchemyError:
             return _answer(request, 503, "the database does not answer: `oddlot doctor` looks for the cause")
         request.state.visit = visit
-        needed = self._roles.needed(request.method, request.url.path)
+        needed = self._roles.needed(request.method, _path(request))
         if needed is not OPEN and visit.caller is None:
             return self._who_are_you(request)
         if needed is not OPEN and not visit.may(needed):
@@ -118,7 +118,7 @@ class Guard:
         if request.method not in _READS and not visit.by_header and (refusal := await self._foreign(request)):
             return PlainTextResponse(f"Refused: {refusal}\n", 403)
         response = await go_on(request)
-        if visit.cookie and not request.url.path.startswith("/api/") and not _sets(response, COOKIE):
+        if visit.cookie and not _path(request).startswith("/api/") and not _sets(response, COOKIE):
             set_cookie(request, response, COOKIE, visit.cookie)
         return response
 
@@ -127,7 +127,7 @@ class Guard:
 
     async def _not_allowed(self, request: Request, needed: Role) -> Response:
         caller = request.state.visit.caller
-        what, by = f"{request.method} {request.url.path}"[:200], actor_of(request, caller.name)
+        what, by = f"{request.method} {_path(request)}"[:200], actor_of(request, caller.name)
         await run_in_threadpool(record_done, self._engine, by, Act.REFUSED, what, f"{caller.role} is not {needed}")
         return _answer(request, 403, f"this needs the role {needed}, and {caller.name} is {caller.role}")
 
@@ -150,7 +150,7 @@ class Guard:
         if request.headers.get("sec-fetch-site") == "cross-site":
             # Followed from a mail or another page, a link does not bring the strict cookie along; from here it will.
             return HTMLResponse(_ONCE_MORE)
-        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        target = _path(request) + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(f"/login?next={quote(target, safe='')}", 303)
 
     async def _foreign(self, request: Request) -> str | None:
@@ -173,8 +173,14 @@ class Guard:
         return None
 
 
+def _path(request: Request) -> str:
+    """As the routes see it. `request.url` is put together with the Host header, which whoever asks has written."""
+    path: str = request.scope["path"]
+    return path
+
+
 def _is_program(request: Request) -> bool:
-    return request.url.path.startswith("/api/") or "authorization" in request.headers
+    return _path(request).startswith("/api/") or "authorization" in request.headers
 
 
 def _answer(request: Request, status: int, text: str, headers: dict[str, str] | None = None) -> Response:

@@ -95,8 +95,8 @@ class Accounts:
         self._engine = engine
 
     def visit(self, request: Request) -> Visit:
-        if "authorization" in request.headers:
-            token = find_token(self._engine, bearer_of(request) or "")
+        if (bearer := bearer_of(request)) is not None:
+            token = find_token(self._engine, bearer)
             caller = None if token is None else Caller(f"{token.name} (token)", token.role, by_token=True)
             return Visit(caller, by_header=True, has_users=True)
         secret = request.cookies.get(COOKIE, "")

@@ -168,6 +168,14 @@ def test_only_a_proxy_that_was_named_is_believed(home, people, morning_engine) -
             assert ("Secure" in sign_in(client, **told).headers["set-cookie"]) is secure
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1/static/", "127.0.0.1/static/?", "127.0.0.1/login#", "localhost\\static/"])
+def test_a_host_with_a_path_in_it_opens_nothing(manned, host) -> None:
+    for path in ("/api/v1/jobs", "/", "//static/../queue", "/static/../api/v1/jobs", "/%2fstatic/queue"):
+        answer = manned.get(path, headers={"Host": host})
+        assert answer.status_code in (303, 400, 401, 404, 421), f"{path}: {answer.status_code}"
+        assert "jobs" not in answer.text
+
+
 def test_a_page_whose_database_lost_its_users_lets_nobody_in(manned, home) -> None:
     with sqlite3.connect(home.settings.home / "oddlot.db") as database:
         database.execute("DELETE FROM account")
