@@ -143,9 +143,9 @@ class Guard:
         return True  # nobody can point a number elsewhere
 
     def _who_are_you(self, request: Request) -> Response:
-        if _is_program(request) or request.method not in _READS:
-            what = "a token" if request.state.visit.has_users else "the password"
-            text = f"{what} is needed, as `Authorization: Bearer ...`, or a login at /login"
+        if _wants_json(request) or request.method not in _READS:
+            what = "token" if request.state.visit.has_users else "password"
+            text = f"nobody is signed in here: log in at /login, or send the {what} as `Authorization: Bearer ...`"
             return JSONResponse({"error": text}, 401, {"WWW-Authenticate": "Bearer"})
         if request.headers.get("sec-fetch-site") == "cross-site":
             # Followed from a mail or another page, a link does not bring the strict cookie along; from here it will.
@@ -179,13 +179,14 @@ def _path(request: Request) -> str:
     return path
 
 
-def _is_program(request: Request) -> bool:
-    return _path(request).startswith("/api/") or "authorization" in request.headers
+def _wants_json(request: Request) -> bool:
+    accepted = request.headers.get("accept", "")
+    return _path(request).startswith("/api/") or "authorization" in request.headers or "application/json" in accepted
 
 
 def _answer(request: Request, status: int, text: str, headers: dict[str, str] | None = None) -> Response:
     """One sentence, as whoever asks reads it."""
-    if _is_program(request) or "application/json" in request.headers.get("accept", ""):
+    if _wants_json(request):
         return JSONResponse({"error": text}, status, headers)
     return PlainTextResponse(f"{text[:1].upper()}{text[1:]}.\n", status, headers)
 

@@ -6,9 +6,13 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import chromium, needs_chromium
 from page_server import serving
-from people import PASSWORD, make_people
+from people import PASSWORD, hashed, make_people, signed_in
+from sqlalchemy import select
 
+from db import accounts
+from db.schema import verdict
 from db.verdicts import verdicts_of
+from review.visits import COOKIE
 
 pytestmark = needs_chromium
 AXE_RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
@@ -76,3 +80,30 @@ def test_a_viewer_sees_and_cannot_judge(browser, home, morning_engine, tmp_path:
         assert answer.status == 403
         assert "needs the role reviewer" in page.content()
         page.close()
+
+
+def test_a_session_that_ends_in_the_queue_costs_no_verdict(browser, home, morning_engine) -> None:
+    make_people(morning_engine)
+    with serving(home.settings) as address, signed_in(morning_engine, address, "Rex") as client:
+        context = browser.new_context(base_url=address)
+        context.add_cookies([{"name": COOKIE, "value": client.cookies[COOKIE], "url": address}])
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.goto("/queue")
+        page.locator("#picture").wait_for()
+        accounts.set_password(morning_engine, "rex", hashed())
+        page.keyboard.press("g")
+        alert = page.locator("#trouble")
+        alert.wait_for()
+        assert "1 verdict is not stored yet: nobody is signed in here" in alert.inner_text()
+        other = context.new_page()
+        other.goto("/login")
+        other.get_by_label("Name").fill("rex")
+        other.get_by_label("Password").fill(PASSWORD)
+        other.get_by_role("button", name="Log in").click()
+        other.wait_for_url("**/")
+        alert.get_by_role("button").click()
+        alert.wait_for(state="hidden")
+        context.close()
+    with morning_engine.connect() as connection:
+        assert connection.execute(select(verdict.c.verdict, verdict.c.reviewer)).all() == [("good", "Rex")]
