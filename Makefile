@@ -57,11 +57,12 @@ faults: $(READY) system ## kills, freezes, cuts and hostile input, many times ov
 quick: $(READY) ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow and not faults" --ignore tests/faults
 
-check: $(READY) ## ruff, mypy, import contract
+check: $(READY) ## ruff, mypy, import contract; known holes in dependencies, where the list of them can be had
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python scripts/audit_dependencies.py
 
 bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.startup

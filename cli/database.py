@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.actor import actor
 from cli.output import AsJson, note, print_json, printable, say
 from cli.session import Session, open_session
 from oddlot.errors import OddlotError
@@ -58,10 +59,17 @@ def restore(
 ) -> None:
     """Replace the database by a backup; what was in work when it was made is done again."""
     from db import backup as copies
+    from db.accounts import any_account
+    from db.audit_log import Act, record_done
     from db.schema import HEAD
 
     before = copies.restore(load_settings().database_url, file, force=force)
+    engine = open_session().engine
+    record_done(engine, actor(), Act.RESTORED, str(file))
     say(f"the database is that of {file}" + (f", brought from version {before} to {HEAD}" if before != HEAD else ""))
+    if any_account(engine):
+        say("Users, passwords and tokens are those of the backup, also what was removed or revoked since: look at "
+            "`oddlot users list` and `oddlot tokens list`. Nobody is signed in.")  # fmt: skip
     say("Work goes on with `oddlot up` or `oddlot worker`.")
 
 
@@ -133,6 +141,7 @@ def prune(
 def _prune(session: Session, rules: list[Any], *, quiet: bool) -> "Freed":
     import sys
 
+    from db.audit_log import Act, record_done
     from worker import pruning
 
     if quiet or not sys.stderr.isatty():
@@ -146,6 +155,7 @@ def _prune(session: Session, rules: list[Any], *, quiet: bool) -> "Freed":
                 on_step=lambda so_far: status.update(f"pruning: {so_far.jobs} jobs, {so_far.results} results"),
             )  # fmt: skip
     pruning.remove_leftovers(session.engine, session.settings, freed)
+    record_done(session.engine, actor(), Act.PRUNED, f"{freed.jobs} jobs", f"{freed.results} results")
     return freed
 
 

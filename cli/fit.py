@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.actor import actor
 from cli.card import learnt_from, say_findings, trained_for
 from cli.output import note, print_json, say
 from cli.seen import seen_in_short
@@ -133,6 +134,7 @@ def fit(
     stays active, and the exit code is 3: `oddlot models promote` or --force makes it active all the same. With
     --candidate that is what was asked for, and no failure.
     """
+    from db.audit_log import Act, record_done
     from trainer.fit import FitOptions, why_not_active
 
     session = open_session()
@@ -150,6 +152,7 @@ def fit(
         _enqueue(session, options, as_json)
         return
     report = run_fit(session, options, quiet=as_json)
+    record_done(session.engine, actor(), Act.MODEL_FITTED, f"{report.model.name} {report.model.version}")
     if as_json:
         print_json(model_record(report))
     else:
@@ -232,7 +235,7 @@ def _enqueue(session: Session, options: "FitOptions", as_json: bool) -> None:
     from worker import submission
 
     check_options(options)
-    fit_id = fits.ask_fit(session.engine, options.name, asdict(options))
+    fit_id = fits.ask_fit(session.engine, options.name, asdict(options), actor())
     published = submission.publish(session.engine, session.settings)
     if as_json:
         print_json({"fit": fit_id, "name": options.name, "state": "queued"})

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.actor import actor
 from cli.items import user_name
 from cli.jobs import JobId, find_job, job_record
 from cli.output import AsJson, print_json, say
@@ -26,7 +27,10 @@ def release(job_id: JobId, why: Why = None, reviewer: Reviewer = None, as_json: 
     from db.validity import release_job
 
     session = open_session()
-    row = release_job(session.engine, find_job(session, job_id).id, by=reviewer or user_name(), note=why)
+    row = release_job(
+        session.engine, find_job(session, job_id).id, by=reviewer or user_name(), note=why,
+        actor=actor(),
+    )  # fmt: skip
     _tell(row, f"job {row.id} is released: its flags count (oddlot flagged --job {row.id})", as_json)
 
 
@@ -35,7 +39,10 @@ def discard(job_id: JobId, why: Why = None, reviewer: Reviewer = None, as_json: 
     from db.validity import discard_job
 
     session = open_session()
-    row = discard_job(session.engine, find_job(session, job_id).id, by=reviewer or user_name(), note=why)
+    row = discard_job(
+        session.engine, find_job(session, job_id).id, by=reviewer or user_name(), note=why,
+        actor=actor(),
+    )  # fmt: skip
     _tell(row, f"job {row.id} is discarded: its flags are left out, its results stay (oddlot results --job {row.id})",
           as_json)  # fmt: skip
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.actor import actor
 from cli.deliveries import delivery_records, say_deliveries
 from cli.output import AsJson, Format, note, print_json, say, write_rows
 from cli.session import Session, open_session
@@ -110,16 +111,20 @@ def list_folder(session: Session, *, wish: Any, quiet: bool) -> "JobRow":
     """Submit with a counter on the screen while a large folder is listed."""
     import sys
 
+    from db.audit_log import Act, record_done
     from worker import submission
 
     if quiet or not sys.stderr.isatty():
-        return submission.submit(session.engine, session.settings, wish)
-    from cli.output import console
+        row = submission.submit(session.engine, session.settings, wish)
+    else:
+        from cli.output import console
 
-    with console(stderr=True).status("listing ...") as status:
-        return submission.submit(
-            session.engine, session.settings, wish, on_listed=lambda n: status.update(f"listing: {n} files")
-        )
+        with console(stderr=True).status("listing ...") as status:
+            row = submission.submit(
+                session.engine, session.settings, wish, on_listed=lambda n: status.update(f"listing: {n} files")
+            )
+    record_done(session.engine, actor(), Act.JOB_SUBMITTED, f"job {row.id}", row.source)
+    return row
 
 
 def jobs(
@@ -201,7 +206,7 @@ def cancel(job_id: JobId, as_json: AsJson = False) -> None:
     from db import endings
 
     session = open_session()
-    row = endings.cancel_job(session.engine, find_job(session, job_id).id)
+    row = endings.cancel_job(session.engine, find_job(session, job_id).id, actor())
     if as_json:
         print_json(job_record(row))
         return

@@ -9,6 +9,7 @@ import typer
 
 import oddlot
 from cli import (
+    audit_log,
     database,
     demo,
     doctor,
@@ -28,7 +29,10 @@ from cli import (
     results,
     review,
     services,
+    signing,
     threshold,
+    tokens,
+    users,
 )
 from cli.output import printable
 from oddlot.errors import OddlotError
@@ -59,6 +63,7 @@ def root(
 
 fit.register(app)
 models.register(app)
+signing.register(models.group)
 inspect.register(app)
 jobs.register(app)
 held.register(app)
@@ -76,6 +81,9 @@ doctor.register(app)
 health.register(app)
 metrics.register(app)
 database.register(app)
+users.register(app)
+tokens.register(app)
+audit_log.register(app)
 demo.register(app)
 
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.actor import actor
 from cli.card import learnt_from, say_findings, trained_for
 from cli.output import AsJson, Format, print_json, say, write_rows
 from cli.seen import show_seen
@@ -144,7 +145,7 @@ def promote(
     session = open_session()
     comparison = None if no_compare else compare_first(session, name, version, nights, quiet=as_json)
     confirm(name, version, comparison, yes=yes, can_ask=not as_json)
-    row = rows.promote(session.engine, name, version)
+    row = rows.promote(session.engine, name, version, actor())
     if as_json:
         print_json(record(row) | {"comparison": comparison_record(comparison)})
     else:
@@ -156,18 +157,22 @@ def rollback(name: Name, as_json: AsJson = False) -> None:
     """Make the version that was active before the active one again."""
     from db import models as rows
 
-    _tell_active(rows.rollback(open_session().engine, name), as_json)
+    _tell_active(rows.rollback(open_session().engine, name, actor()), as_json)
 
 
 @group.command("export", epilog="Example: oddlot models export flange flange.oddlot")
 def export(name: Name, file: Annotated[Path, typer.Argument(help="File to write.")], version: Version = None) -> None:
     """Write the bundle of a model as one file, to carry it to another plant."""
     from db import models as rows
+    from ganomaly.signing import load_signer, load_trusted_keys
     from ganomaly.transport import export_bundle
 
     session = open_session()
     row = rows.get_model(session.engine, name, version)
-    export_bundle(bundle_path(session, row), file)
+    export_bundle(
+        bundle_path(session, row), file, row.bundle_sha256, trusted=load_trusted_keys(session.settings.trusted_keys),
+        sign=load_signer(session.settings.signing_key),
+    )  # fmt: skip
     say(f"{file}: {row.name} version {row.version}")
 
 
@@ -185,7 +190,9 @@ def import_(
     import shutil
 
     from db import models as rows
+    from db.audit_log import Act, record_done
     from ganomaly.bundle import open_bundle
+    from ganomaly.signing import load_trusted_keys
     from ganomaly.transport import import_bundle
     from trainer.fit import check_name
 
@@ -196,9 +203,11 @@ def import_(
         check_name(name)
     uri = f"imported/{os.urandom(8).hex()}"
     folder = session.settings.model_store / uri
-    sha256 = import_bundle(file, folder)
+    trusted = load_trusted_keys(session.settings.trusted_keys)
+    sha256 = import_bundle(file, folder, trusted=trusted)
     try:
-        bundle = open_bundle(folder, sha256, runtime=Runtime(session.settings.runtime), threads=available_cores())
+        runtime = Runtime(session.settings.runtime)
+        bundle = open_bundle(folder, sha256, runtime=runtime, threads=available_cores(), trusted=trusted)
         name = name or str(bundle.card.get("name"))
         check_name(name)
     except OddlotError:
@@ -210,6 +219,7 @@ def import_(
         false_alarms=bundle.calibration.false_alarms, card=bundle.card,
         activate=_was_activated(bundle.card),
     )  # fmt: skip
+    record_done(session.engine, actor(), Act.MODEL_IMPORTED, f"{name} {row.version}", f"bundle {sha256}")
     _tell_active(row, as_json)
     reason = rows.reason_against(row.card)
     if row.state == ModelState.CANDIDATE and not as_json:

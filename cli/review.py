@@ -5,7 +5,7 @@ import errno
 import socket
 import sys
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from cli.output import note, say
 from cli.session import open_session
 from oddlot.errors import SettingsError
 from oddlot.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 def register(app: typer.Typer) -> None:
@@ -25,26 +28,23 @@ def review(
 ) -> None:
     """The page on which a person looks at what was flagged, until Ctrl-C.
 
-    At any address but this machine's own it asks for the password in ODDLOT_REVIEW_PASSWORD.
+    Once there are users (`oddlot users add`) it asks for name and password. Without any it is open to this machine
+    alone; at other addresses it asks for the password in ODDLOT_REVIEW_PASSWORD.
     """
     session = open_session()
-    session.engine.dispose()
     settings = replace(
         session.settings, review_host=host or session.settings.review_host,
         review_port=port or session.settings.review_port,
     )  # fmt: skip
-    listening = check_port(settings)
+    listening = check_port(session.engine, settings)
+    session.engine.dispose()
     import uvicorn
 
     from oddlot import logs
-    from review.app import make_app
+    from review.app import server_config
 
     logs.configure(settings.log)
-
-    config = uvicorn.Config(
-        make_app(settings), log_config=None, log_level="warning", access_log=False, server_header=False,
-        timeout_graceful_shutdown=5, proxy_headers=False,
-    )  # fmt: skip
+    config = server_config(settings)
     begun = f"Review page: {address_of(settings)}. Stop with Ctrl-C."
     if not logs.tell(settings, begun):
         say(begun)
@@ -55,15 +55,16 @@ def review(
         note("the review page is closed")
 
 
-def check_port(settings: Settings) -> socket.socket:
+def check_port(engine: "Engine", settings: Settings) -> socket.socket:
     """A socket that listens where the settings say.
 
     Raises SettingsError where that cannot be: the port is taken, the address is not one of this machine, or others
     could come in without a password.
     """
+    from db.accounts import any_account
     from review.guard import check_binding
 
-    check_binding(settings)
+    check_binding(settings, users=any_account(engine))
     host, port = settings.review_host.strip("[]"), settings.review_port
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]

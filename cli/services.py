@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from cli.output import note, say
-from cli.session import open_session
+from cli.session import Session, open_session
 from oddlot.errors import OddlotError
 from oddlot.processes import die_with_parent
 from oddlot.queue import SHUTDOWN_GRACE
@@ -43,9 +43,11 @@ def worker(
 
     `celery -A worker.app worker` is the same worker without that: whoever starts it must start it again.
     """
+    from ganomaly.signing import load_trusted_keys
     from worker.broker import embedded_broker
 
     session = open_session()  # a wrong setting or database is one line here, not a traceback there
+    load_trusted_keys(session.settings.trusted_keys)
     session.engine.dispose()
     app = "trainer.app" if fits else "worker.app"
     with (
@@ -63,16 +65,18 @@ def worker(
 
 def up(concurrency: Concurrency = None) -> None:
     """Everything that one PC needs, in the foreground until Ctrl-C: queue, workers, trainer, schedules, review page."""
+    from ganomaly.signing import load_trusted_keys
     from worker.broker import embedded_broker
 
     session = open_session()
+    load_trusted_keys(session.settings.trusted_keys)
     with stop_on_signals(), embedded_broker(session.settings), contextlib.ExitStack() as stack:
         inspecting = stack.enter_context(worker_process(session.settings, "worker.app", concurrency))
         training = stack.enter_context(worker_process(session.settings, "trainer.app", 1))
         clock = stack.enter_context(running(WorkerProcess(session.settings, "beat", beat_command())))
         kept = [inspecting, training, clock]
         say(f"Oddlot is up. Home: {session.settings.home}. Stop with Ctrl-C.")
-        if page := _review_process(session.settings):
+        if page := _review_process(session):
             kept.append(stack.enter_context(running(page)))
         say("Submit from another window: oddlot submit NAME FOLDER --wait")
         try:
@@ -85,15 +89,16 @@ def up(concurrency: Concurrency = None) -> None:
     say("Oddlot is down.")
 
 
-def _review_process(settings: Settings) -> "WorkerProcess | None":
+def _review_process(session: Session) -> "WorkerProcess | None":
     """The review page beside the workers; None, with a line that says why, where it cannot be: nothing else waits."""
     from cli.review import address_of, check_port, review_command
 
     try:
-        check_port(settings).close()
+        check_port(session.engine, session.settings).close()
     except OddlotError as error:
-        tell(settings, f"no review page: {error}")
+        tell(session.settings, f"no review page: {error}")
         return None
+    settings = session.settings
     process = WorkerProcess(settings, "review", review_command())
     say(f"Review page: {address_of(settings)}")
     return process

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.actor import actor
 from cli.output import AsJson, print_json, say
 from cli.results import Line, Since, Until, moment
 from cli.session import open_session
@@ -38,6 +39,7 @@ def threshold(
     gone. Counted are the stored raw scores of all versions with the same network; held and discarded jobs are left
     out. With --apply `oddlot models rollback` leads back.
     """
+    from db.audit_log import Act, record_done
     from db.models import get_model
     from db.what_if import replay
     from trainer.threshold import apply_threshold, calibrated_for
@@ -51,6 +53,9 @@ def threshold(
         since=moment(since, "--since"), until=moment(until, "--until"),
     )  # fmt: skip
     new = apply_threshold(session.engine, session.settings, model, calibration) if apply else None
+    if new is not None:
+        rate = f"false-alarm rate {calibration.false_alarms:g}"
+        record_done(session.engine, actor(), Act.THRESHOLD_APPLIED, f"{name} {new.version}", rate)
     if as_json:
         print_json({
             "model": name, "version": model.version, "false_alarms": model.false_alarms, "threshold": model.threshold,

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db import migrate, workers
 from db.engine import make_engine, now, open_database, reason_of, shown, version_of, writing
-from db.schema import HEAD, batch, fit, job, metadata, worker
+from db.schema import HEAD, batch, fit, job, metadata, session, worker
 from db.views import drop_views
 from oddlot.errors import DatabaseError
 from oddlot.words import BatchState, FitState
@@ -101,6 +101,7 @@ def hand_out_again(connection: Connection) -> None:
         connection.execute(update(table).where(table.c.state == waits).values(published_at=None))
         connection.execute(update(table).where(table.c.state == held).values(lease_expires_at=past))
     connection.execute(worker.delete())
+    connection.execute(session.delete())  # one that was ended since would live again
 
 
 def _file(engine: Engine) -> Path:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, Engine, select
 
+from db.audit_log import Act, Actor, record
 from db.engine import now, writing
 from db.jobs import JobRow, get_job, read_job, set_state
 from db.listing import add_batches, begin_again, change_items, next_number
@@ -19,7 +20,7 @@ LISTING_SILENCE = timedelta(minutes=2)
 """A listing that has said nothing for so long may be taken over by another command."""
 
 
-def cancel_job(engine: Engine, job_id: int) -> JobRow:
+def cancel_job(engine: Engine, job_id: int, by: Actor | None = None) -> JobRow:
     """Cancel what waits; results stay, and a batch in work is finished.
 
     Raises StateError where the job has ended already.
@@ -29,6 +30,7 @@ def cancel_job(engine: Engine, job_id: int) -> JobRow:
         if state in (JobState.DONE, JobState.HELD, JobState.DISCARDED, JobState.FAILED):
             raise StateError(f"job {job_id} is {state} already: there is nothing to cancel")
         set_state(connection, job_id, JobState.CANCELLED)
+        record(connection, by, Act.JOB_CANCELLED, f"job {job_id}")
     return _close(engine, job_id)
 
 

@@ -1,7 +1,8 @@
 """One engine a process; transactions that read, and transactions that write."""
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,9 @@ def _sqlite_engine(url: URL) -> Engine:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseError(f"{Path(url.database).parent} cannot be made: {error.strerror}") from error
+        if not url.database.startswith("file:"):
+            with suppress(OSError):  # it holds hashes of passwords, so a new one is its owner's alone
+                os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
 
     @event.listens_for(engine, "connect")

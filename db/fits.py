@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, insert, or_, select, update
 
 from db import leases
+from db.audit_log import Act, Actor, record
 from db.engine import now, reading, writing
 from db.schema import fit
 from oddlot.errors import LateResult
@@ -37,13 +38,15 @@ class FitClaim:
     fencing: int
 
 
-def ask_fit(engine: Engine, name: str, options: dict[str, Any]) -> int:
+def ask_fit(engine: Engine, name: str, options: dict[str, Any], by: Actor | None = None) -> int:
     """Store the wish for a fit; returns its number."""
     with writing(engine) as connection:
         new = insert(fit).values(
             name=name, options=options, state=FitState.QUEUED, attempts=0, fencing=0, created_at=now(connection)
         )
-        return connection.execute(new.returning(fit.c.id)).scalar_one()
+        number: int = connection.execute(new.returning(fit.c.id)).scalar_one()
+        record(connection, by, Act.FIT_ORDERED, name, f"fit {number}")
+        return number
 
 
 def recent_fits(engine: Engine, limit: int = 5) -> list[FitRow]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, func, insert, select, update
 
+from db.audit_log import Act, Actor, record
 from db.engine import now, reading, writing
 from db.schema import model
 from oddlot.errors import NotFoundError, StateError
@@ -88,17 +89,18 @@ def get_model_by_id(engine: Engine, model_id: int) -> ModelRow:
     return _row(row)
 
 
-def promote(engine: Engine, name: str, version: int) -> ModelRow:
+def promote(engine: Engine, name: str, version: int, by: Actor | None = None) -> ModelRow:
     """Make a version the active one. Raises NotFoundError."""
     with writing(engine) as connection:
         _one_at_a_time(connection, name)
         chosen = _find(connection, name, version)
         if chosen.state == ModelState.ACTIVE:
             return chosen
+        record(connection, by, Act.MODEL_PROMOTED, f"{name} {version}")
         return _activate(connection, chosen.id, previous=_retire_active(connection, name))
 
 
-def rollback(engine: Engine, name: str) -> ModelRow:
+def rollback(engine: Engine, name: str, by: Actor | None = None) -> ModelRow:
     """Make the version active that was so before the active one.
 
     Raises NotFoundError for a name that is not there, StateError where nothing was active before.
@@ -109,6 +111,7 @@ def rollback(engine: Engine, name: str) -> ModelRow:
         if active.previous_id is None:
             raise StateError(f"version {active.version} of {name} was the first: there is none to go back to")
         _retire_active(connection, name)
+        record(connection, by, Act.MODEL_ROLLED_BACK, name, f"from version {active.version}")
         return _activate(connection, active.previous_id, previous=None)
 
 

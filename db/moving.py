@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db import backup, migrate, workers
 from db.engine import MOVED, make_engine, open_database, reading, reason_of, shown, version_of, writing
-from db.schema import HEAD, job, metadata, model
+from db.schema import HEAD, account, job, metadata, model
 from oddlot.errors import DatabaseError
 
 ROWS = 10_000
@@ -112,7 +112,7 @@ def _refuse_used(source: Path, old: Engine, new: Engine) -> None:
 
 
 def _refuse_full(new: Engine, connection: Connection) -> None:
-    for table in (model, job):
+    for table in (model, job, account):
         if count := connection.execute(select(func.count()).select_from(table)).scalar_one():
             raise DatabaseError(
                 f"the database {shown(new.url)} holds {count} {table.name}s already: move into an empty one"

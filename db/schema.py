@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from db.types import FilePath, Json, Line, Moment, Word
-from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Verdict
+from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Role, Verdict
 
 HEAD = "0008"
 """The migration that this program needs; known here so that a query needs no Alembic."""
@@ -343,3 +343,68 @@ worker_restart = Table(
     Column("reason", Line, nullable=False),
     Column("at", Moment, nullable=False),
 )
+
+account = Table(
+    # A user of the review page. Removed ones stay, so that a name beside a verdict never becomes somebody else's.
+    "account",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Line, nullable=False),
+    # The name as it is looked up: telephones begin a word with a capital.
+    Column("key", Line, nullable=False, unique=True),
+    Column("password_hash", String(255), nullable=False),
+    Column("role", Word(Role), nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+token = Table(
+    # What a program signs in with. Only the hash of the secret is kept.
+    "token",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", Line, nullable=False, unique=True),
+    Column("role", Word(Role), nullable=False),
+    # Whose it is: it ends with that user, and never does more than he may.
+    Column("account_id", Id, ForeignKey("account.id")),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("used_at", Moment),
+    Column("revoked_at", Moment),
+)
+
+session = Table(
+    # A sign-in of a browser, by the hash of its cookie.
+    "session",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("account_id", Id, ForeignKey("account.id"), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("ends_at", Moment, nullable=False),
+)
+Index("session_account_id_idx", session.c.account_id)
+
+sign_in = Table(
+    # Sign-ins of the last minute that did not succeed, or are being looked at: what slows guessing down.
+    "sign_in",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("key", Line, nullable=False),
+    Column("address", Line, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+audit_log = Table(
+    # Who did what. Rows are only ever added.
+    "audit_log",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("at", Moment, nullable=False),
+    Column("who", Line),
+    Column("via", String(8), nullable=False),
+    Column("action", String(32), nullable=False),
+    Column("what", Line),
+    Column("detail", Line),
+)
+Index("audit_log_at_idx", audit_log.c.at)

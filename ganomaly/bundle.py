@@ -16,13 +16,24 @@ import numpy as np
 from ganomaly.arrays import pack_arrays, unpack_arrays
 from ganomaly.bundle_folder import BundleFolder, refusing, write_folder
 from ganomaly.calibration import Calibration
-from ganomaly.manifest import MANIFEST, SHEET, SealedFiles, from_json, make_manifest, sha256_of, to_json
+from ganomaly.manifest import (
+    MANIFEST,
+    SHEET,
+    SIGNATURE,
+    SealedFiles,
+    Verify,
+    from_json,
+    make_manifest,
+    sha256_of,
+    to_json,
+)
 from ganomaly.precision import BFLOAT16, FLOAT32, INT8
 from oddlot.errors import BundleError
 from oddlot.words import Runtime
 
 if TYPE_CHECKING:
     from ganomaly.scoring import Scorer
+    from ganomaly.signing import Sign
 
 GOLDEN_TOLERANCES = {FLOAT32: 1e-5, BFLOAT16: 0.02, INT8: 0.02}
 """How far a golden picture's score may be from the stored one, as a share of it or of the threshold: in less precise
@@ -52,13 +63,13 @@ class Bundle:
 
 def write_bundle(
     folder: Path, *, detector: "Scorer", calibration: Calibration, preprocessing: dict[str, Any],
-    card: dict[str, Any], golden: np.ndarray, sheet: bytes,
+    card: dict[str, Any], golden: np.ndarray, sheet: bytes, sign: "Sign | None" = None,
 ) -> str:  # fmt: skip
     """Write a bundle as the new folder `folder`, whole or not at all; returns the SHA-256 of its manifest.
 
     `golden` (k, height, width, channels) uint8 or float32 in 0..255 are pictures that are scored now and
-    whenever the bundle is opened; `sheet` becomes synthetic.png. Raises BundleError where `folder` exists or cannot
-    be written.
+    whenever the bundle is opened; `sheet` becomes synthetic.png; `sign` gives the signature of the manifest. Raises
+    BundleError where `folder` exists or cannot be written.
     """
     golden = np.asarray(golden)
     raw = np.asarray(detector.score(golden, maps=False).raw, dtype=np.float64)
@@ -72,7 +83,8 @@ def write_bundle(
         SHEET: sheet,
     }
     manifest = make_manifest(files)
-    write_folder(folder, files | {MANIFEST: manifest})
+    signed = {} if sign is None else {SIGNATURE: sign(manifest)}
+    write_folder(folder, files | {MANIFEST: manifest} | signed)
     return sha256_of(manifest)
 
 
@@ -98,27 +110,28 @@ def read_golden(folder: Path, sha256: str | None = None) -> np.ndarray:
         return pictures
 
 
-def read_bundle_head(folder: Path, sha256: str | None = None) -> BundleHead:
+def read_bundle_head(folder: Path, sha256: str | None = None, trusted: Verify | None = None) -> BundleHead:
     """What can be known of a bundle without TensorFlow; only the files that are read are hashed.
 
     Raises BundleError.
     """
     with refusing(folder):
-        return _read_head(BundleFolder(folder, sha256))
+        return _read_head(BundleFolder(folder, sha256, trusted))
 
 
 def open_bundle(
     folder: Path, sha256: str | None = None, *, check_golden: bool = True, runtime: Runtime = Runtime.AUTO,
-    threads: int | None = None,
+    threads: int | None = None, trusted: Verify | None = None,
 ) -> Bundle:  # fmt: skip
     """Verify every file of a bundle, build its detector and score the golden pictures again.
 
     `sha256` is the hash that `write_bundle` returned (None: any bundle that agrees with itself); `check_golden` False
-    skips the scoring; `runtime` and `threads` as in `runtime.scorer_for`. Raises BundleError naming the file where one
-    is missing, damaged, unknown, or does not give the scores that were stored.
+    skips the scoring; `runtime` and `threads` as in `runtime.scorer_for`; `trusted` refuses what nobody who is trusted
+    signed. Raises BundleError naming the file where one is missing, damaged, unknown, or does not give the scores that
+    were stored.
     """
     with refusing(folder):
-        head, parts = read_parts(BundleFolder(folder, sha256))
+        head, parts = read_parts(BundleFolder(folder, sha256, trusted))
         detector = _detector(parts, runtime, threads)
         if check_golden:
             _check_golden(detector, head.calibration, parts)

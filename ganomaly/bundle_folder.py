@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ganomaly.manifest import SealedFiles
+from ganomaly.manifest import SealedFiles, Verify
 from oddlot.errors import BundleError
 
 
@@ -56,13 +56,13 @@ def new_path(path: Path) -> Iterator[Path]:
 class BundleFolder(SealedFiles):
     """The files of a bundle in a folder. Links are not followed."""
 
-    def __init__(self, folder: Path, sha256: str | None) -> None:
+    def __init__(self, folder: Path, sha256: str | None, trusted: Verify | None = None) -> None:
         self._folder = folder
         try:
             present = os.listdir(folder)
         except OSError as error:
             raise BundleError(f"it cannot be opened: {error.strerror}") from error
-        super().__init__(present, sha256)
+        super().__init__(present, sha256, trusted)
 
     def _bytes_of(self, name: str, limit: int) -> bytes:
         # O_NONBLOCK: a fifo in place of a file must not be waited for.

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from oddlot.errors import BundleError
@@ -26,6 +26,12 @@ LIMITS = {
 }
 """Every file that a bundle has beside its manifest, and the most bytes that are read of each."""
 MANIFEST_LIMIT = _MIB
+SIGNATURE = "manifest.sig"
+"""Beside the manifest where somebody signed it (`ganomaly.signing`); no part of what the manifest lists."""
+SIGNATURE_BYTES = 64
+
+Verify = Callable[[bytes, bytes | None], None]
+"""Raises BundleError unless somebody who is trusted signed a manifest; None is no signature."""
 
 
 def sha256_of(data: bytes) -> str:
@@ -63,14 +69,15 @@ def make_manifest(files: Mapping[str, bytes]) -> bytes:
 class SealedFiles(ABC):
     """The files of a bundle, wherever they lie; none is believed before it agrees with the manifest.
 
-    `sha256` is that of the manifest itself.
+    `sha256` is that of the manifest itself, `signature` what stands beside it, or None.
     """
 
-    def __init__(self, present: Collection[str], sha256: str | None) -> None:
-        """`present` are the names found.
+    def __init__(self, present: Collection[str], sha256: str | None, trusted: Verify | None = None) -> None:
+        """`present` are the names found; `trusted` is asked before anything is read but manifest and signature, and
+        before the manifest is understood.
 
-        Raises BundleError where the manifest has not the hash `sha256` (None: any) or is not understood, and
-        where a file is missing or does not belong in a bundle.
+        Raises BundleError where the manifest has not the hash `sha256` (None: any), is not signed by whom it should be,
+        or is not understood, and where a file is missing or does not belong in a bundle.
         """
         if MANIFEST not in present:
             raise BundleError(f"{MANIFEST} is missing")
@@ -78,8 +85,11 @@ class SealedFiles(ABC):
         self.sha256 = sha256_of(self._manifest)
         if sha256 is not None and self.sha256 != sha256:
             raise BundleError(f"{MANIFEST} has the hash {self.sha256}, and {sha256} was registered")
+        self.signature = self._bytes_of(SIGNATURE, SIGNATURE_BYTES) if SIGNATURE in present else None
+        if trusted is not None:
+            trusted(self._manifest, self.signature)
         self._entries = _entries(from_json(MANIFEST, self._manifest))
-        for name in sorted({*self._entries, MANIFEST} ^ set(present)):
+        for name in sorted({*self._entries, MANIFEST} ^ (set(present) - {SIGNATURE})):
             raise BundleError(f"{name} is missing" if name in self._entries else f"{name!r} does not belong in it")
 
     @property

@@ -1,40 +1,62 @@
-"""Passwords that stand in files of their own, as container engines and systemd hand them over, and not in a URL."""
+"""Passwords: what is stored of one, and whether one is it. Argon2id (docs/decisions/0028-access.md)."""
 
-from pathlib import Path
-from urllib.parse import quote
+import threading
+import unicodedata
+from functools import cache
+from typing import TYPE_CHECKING
 
-from oddlot.errors import SettingsError
+from oddlot.errors import OddlotError
 
-LONGEST = 64 * 1024
-"""Bytes of a file that holds one value, at most; what is longer is not one."""
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
+SHORTEST, LONGEST = 10, 1000
 
-def value_of(variable: str, path: Path) -> str:
-    """The text of the file that `variable` names, without the line break at its end. Raises SettingsError."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(LONGEST + 1)
-        value = content.decode("utf-8").removesuffix("\n").removesuffix("\r")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SettingsError(f"{variable} names {path}, which cannot be read: {reason}") from error
-    if not value or len(content) > LONGEST or not value.isprintable():
-        # Nothing of it is shown: it may be the secret, with something behind it.
-        raise SettingsError(f"{variable} names {path}, which does not hold one line of text")
-    return value
+NOBODY = "$argon2id$v=19$m=65536,t=3,p=4$2nzlZEwGsLmtAttKMMm7dw$zmQJmg4c/9oHxTgWH3g8YS5wZBpdnSKlSWOyn2LAMsI"
+"""The hash of a password that nobody knows: a name that is not there costs the same work as one that is."""
+
+_AT_ONCE = threading.BoundedSemaphore(2)
+"""Each takes 64 MiB for its time."""
 
 
-def with_password(name: str, url: str, password: str) -> str:
-    """The URL with the password in its place. `name` is the setting of the URL, for errors, which show neither.
+def check_password(password: str, name: str = "") -> None:
+    """Raises OddlotError where nobody should have that password."""
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise OddlotError(f"a password has {SHORTEST} to {LONGEST} characters; several words are easy to remember")
+    if _plain(password).casefold() == _plain(name).casefold() or len(set(password)) < 4:
+        raise OddlotError("that password would be guessed first: choose several words")
 
-    Raises SettingsError where the URL has no host, or a password of its own.
-    """
-    scheme, mark, rest = url.partition("://")
-    authority = rest[: min((i for i in map(rest.find, "/?#") if i >= 0), default=len(rest))]
-    user, _, host = authority.rpartition("@")
-    what = f"ODDLOT_{name.upper()}"
-    if not mark or not host:
-        raise SettingsError(f"a password is set, and {what} is not a URL with a host that it could be for")
-    if ":" in user:
-        raise SettingsError(f"{what} holds a password, and another one is set beside it: leave one of them out")
-    return f"{scheme}://{user}:{quote(password, safe='')}@{host}{rest[len(authority) :]}"
+
+def hash_password(password: str) -> str:
+    """What is stored: another text each time, from which the password cannot be had."""
+    with _AT_ONCE:
+        return _hasher().hash(_plain(password))
+
+
+def is_password(stored: str | None, password: str) -> bool:
+    """Whether it is the one of that hash. For None, where there is no such user, the same work is done for nothing."""
+    from argon2.exceptions import InvalidHashError, VerificationError
+
+    with _AT_ONCE:
+        try:
+            return _hasher().verify(stored or NOBODY, _plain(password[: LONGEST + 1])) and stored is not None
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def is_outdated(stored: str) -> bool:
+    """Whether a hash was made with less work than is usual now."""
+    return _hasher().check_needs_rehash(stored)
+
+
+def _plain(password: str) -> str:
+    """The same text whichever keyboard composed its letters."""
+    return unicodedata.normalize("NFKC", password).encode("utf-8", "replace").decode()
+
+
+@cache
+def _hasher() -> "PasswordHasher":
+    from argon2 import PasswordHasher
+    from argon2.profiles import RFC_9106_LOW_MEMORY
+
+    return PasswordHasher.from_parameters(RFC_9106_LOW_MEMORY)

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from oddlot import passwords
+from oddlot import secret_files
 from oddlot.errors import SettingsError
 from oddlot.words import LogForm, Runtime
 
@@ -88,6 +88,14 @@ class Settings:
     """Password of the review page and its JSON interface; empty: none is asked for."""
     review_names: str = ""
     """Names of this host by which the review page may be called, with commas; numeric addresses always may."""
+    review_proxies: str = ""
+    """Addresses, with commas, of proxies whose word on who asks, and whether by https, is believed; empty: none."""
+    review_rate: int = 3000
+    """Requests a minute that one address may make to the review page and its JSON interface; 0 means any number."""
+    signing_key: str = ""
+    """File with the private key that signs the bundles made here (`oddlot models keygen`); empty: none is signed."""
+    trusted_keys: str = ""
+    """File or folder of public keys: a bundle that none of them signed is refused; empty: all are taken."""
     audit_items: int = 20
     """Unflagged items of a job that are drawn by chance to be shown to a person, on average; 0 means none."""
     public_url: str = ""
@@ -139,7 +147,7 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
              for one in fields(Settings) if one.name in values}  # fmt: skip
     for name in ("database", "broker"):
         if password := typed.get(f"{name}_password"):
-            typed[f"{name}_url"] = passwords.with_password(f"{name}_url", typed[f"{name}_url"], password)
+            typed[f"{name}_url"] = secret_files.with_password(f"{name}_url", typed[f"{name}_url"], password)
     settings = Settings(home=home, **typed)
     _check(settings)
     return settings
@@ -152,7 +160,7 @@ def _from_files(environ: Mapping[str, str]) -> dict[str, str]:
         if path := environ.get(f"{variable}_FILE"):
             if environ.get(variable):
                 raise SettingsError(f"{variable} and {variable}_FILE are both set: leave one of them out")
-            found[name] = passwords.value_of(f"{variable}_FILE", Path(path).expanduser())
+            found[name] = secret_files.value_of(f"{variable}_FILE", Path(path).expanduser())
     return found
 
 
@@ -200,7 +208,7 @@ def _check(settings: Settings) -> None:
         "settle_seconds": (0, 3_600), "picture_seconds": (1, 3_600), "child_megabytes": (0, 10**6),
         "fit_megabytes": (0, 10**7),
         "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12), "audit_items": (0, 100_000),
-        "review_port": (1, 65_535),
+        "review_port": (1, 65_535), "review_rate": (0, 10**6),
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)

@@ -84,6 +84,19 @@ class DeliveryKind(StrEnum):
     WEBHOOK = "webhook"
 
 
+class Role(StrEnum):
+    """What somebody may do on the review page and its interface; each may do what those before it may."""
+
+    VIEWER = "viewer"
+    REVIEWER = "reviewer"
+    ADMIN = "admin"
+
+    def covers(self, other: "Role") -> bool:
+        """Whether whoever has this role may do what `other` may."""
+        ranks = list(Role)
+        return ranks.index(self) >= ranks.index(other)
+
+
 TERMINAL_ITEM_STATES = (ItemState.SCORED, ItemState.UNREADABLE, ItemState.QUARANTINED, ItemState.CANCELLED)
 FINISHED_JOB_STATES = (JobState.DONE, JobState.HELD, JobState.DISCARDED, JobState.CANCELLED, JobState.FAILED)
 DOUBTED_JOB_STATES = (JobState.HELD, JobState.DISCARDED)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
@@ -35,14 +36,27 @@ from review.rendering import page
 STATIC = Path(__file__).parent / "static"
 
 
+def server_config(settings: Settings) -> uvicorn.Config:
+    """How the page is served. Only the proxies of the settings are believed about who asks and whether by https."""
+    proxies = [one.strip() for one in settings.review_proxies.split(",") if one.strip()]
+    return uvicorn.Config(
+        make_app(settings), log_config=None, log_level="warning", access_log=False, server_header=False,
+        timeout_graceful_shutdown=5, proxy_headers=bool(proxies), forwarded_allow_ips=proxies,
+    )  # fmt: skip
+
+
 def make_app(settings: Settings) -> FastAPI:
     """The application, with `app.state.engine`, `.settings`, `.guard`, `.pictures` and `.comparisons`.
 
     Raises SettingsError where it would be open to others without a password, DatabaseError where there is no database
-    of this version.
+    of this version, RuntimeError where a route has no role.
     """
-    guard = Guard(settings)
     engine = open_database(settings.database_url)
+    try:
+        guard = Guard(settings, engine)
+    except BaseException:
+        engine.dispose()
+        raise
     pictures = PictureProcesses()
 
     @asynccontextmanager
@@ -68,6 +82,7 @@ def make_app(settings: Settings) -> FastAPI:
         return Response(colours, media_type="text/css", headers={"Cache-Control": "public, max-age=3600"})
 
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    guard.learn_routes(app.routes)
     _explain_errors(app)
     return app
 

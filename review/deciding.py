@@ -12,6 +12,7 @@ from db.validity import discard_job, release_job
 from oddlot.errors import OddlotError
 from oddlot.words import Verdict
 from review.reviewer import own_page, reviewer_of
+from review.visits import actor_of
 from review.wording import p_value, score
 
 router = APIRouter()
@@ -66,7 +67,8 @@ def decide(
     if reviewer is None:
         return _nameless(request, next)
     act = release_job if word == "release" else discard_job
-    act(request.app.state.engine, job_id, by=reviewer, note=note.strip()[:TEXT_LENGTH] or None)
+    note = note.strip()[:TEXT_LENGTH]
+    act(request.app.state.engine, job_id, by=reviewer, note=note or None, actor=actor_of(request, reviewer))
     return RedirectResponse(own_page(next), 303)
 
 

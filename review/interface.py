@@ -25,6 +25,7 @@ from oddlot.errors import DatabaseError, NotFoundError, OddlotError
 from review import filters, records
 from review.filters import cursor, place_of
 from review.records import all_readable, readable
+from review.visits import COOKIE
 
 
 class _OneLine(APIRoute):
@@ -65,8 +66,11 @@ def _said(error: dict[str, Any]) -> str:
 router = APIRouter(
     prefix="/api/v1", route_class=_OneLine, tags=["oddlot"],
     responses={
+        401: {"model": records.Problem, "description": "Nobody, or nobody who is known, asks."},
+        403: {"model": records.Problem, "description": "Whoever asks may not."},
         404: {"model": records.Problem, "description": "There is none."},
         422: {"model": records.Problem, "description": "The question cannot be understood."},
+        429: {"model": records.Problem, "description": "Too many questions; `Retry-After` says when to ask again."},
         503: {"model": records.Problem, "description": "The database does not answer."},
     },
 )  # fmt: skip
@@ -178,11 +182,20 @@ def openapi() -> JSONResponse:
 
 def document() -> dict[str, Any]:
     """The OpenAPI document of this interface alone, whatever else the application around it serves."""
-    return get_openapi(
+    described = get_openapi(
         title="Oddlot", version=oddlot.__version__, routes=router.routes,
         description="What was inspected, what was flagged, and what people said of it. Read only. All times are UTC. "
         "Pages are followed by `next` and `after`; a page shows the rows as they are when it is asked for.",
     )  # fmt: skip
+    described["components"]["securitySchemes"] = {
+        "token": {
+            "type": "http", "scheme": "bearer",
+            "description": "A token of `oddlot tokens add`; where there are no users, the password of the page.",
+        },
+        "session": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "A browser that is signed in."},
+    }  # fmt: skip
+    described["security"] = [{"token": []}, {"session": []}, {}]  # the last: on one PC nobody may be asked
+    return described
 
 
 def _engine(request: Request) -> Engine:

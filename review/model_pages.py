@@ -8,6 +8,7 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from db import fits, models, what_if
+from db.audit_log import Act, record_done
 from db.models import ModelRow
 from db.verdicts import confirmed
 from oddlot.errors import NotFoundError, OddlotError, StateError
@@ -15,6 +16,8 @@ from oddlot.words import ModelState, Verdict
 from report.model_card import model_card
 from review.comparing import Compared
 from review.rendering import page
+from review.reviewer import reviewer_of
+from review.visits import actor_of
 from worker import comparison, submission
 
 router = APIRouter(prefix="/models")
@@ -81,7 +84,9 @@ def apply(request: Request, name: str, rate: Annotated[str, Form()]) -> Response
     state = request.app.state
     active = models.get_model(state.engine, name)
     calibration = calibrated_for(state.settings, active, _rate(rate))
-    apply_threshold(state.engine, state.settings, active, calibration)
+    new = apply_threshold(state.engine, state.settings, active, calibration)
+    by, rate = actor_of(request, reviewer_of(request)), f"{calibration.false_alarms:g}"
+    record_done(state.engine, by, Act.THRESHOLD_APPLIED, f"{name} {new.version}", f"false-alarm rate {rate}")
     return RedirectResponse(f"/models/{name}", 303)
 
 
@@ -109,13 +114,13 @@ def promote(request: Request, name: str, version: int, accept: Annotated[str, Fo
             raise StateError(f"version {version} of {name} was not compared with the active one yet")
         if compared.lost and accept != "yes":
             raise StateError(f"version {version} of {name} would lose confirmed defects: say that you accept it")
-    models.promote(engine, name, version)
+    models.promote(engine, name, version, actor_of(request, reviewer_of(request)))
     return RedirectResponse(f"/models/{name}", 303)
 
 
 @router.post("/{name}/rollback")
 def rollback(request: Request, name: str) -> Response:
-    models.rollback(request.app.state.engine, name)
+    models.rollback(request.app.state.engine, name, actor_of(request, reviewer_of(request)))
     return RedirectResponse(f"/models/{name}", 303)
 
 
@@ -129,7 +134,7 @@ def learn(request: Request, name: str) -> Response:
     options = replace(options_of(active), from_verdicts=True, candidate=True)
     if any(fit.name == name and fit.error is None for fit in fits.recent_fits(state.engine, 20)):
         raise StateError(f"a fit of {name} waits or runs already")
-    fits.ask_fit(state.engine, name, asdict(options))
+    fits.ask_fit(state.engine, name, asdict(options), actor_of(request, reviewer_of(request)))
     submission.publish(state.engine, state.settings)
     return RedirectResponse(f"/models/{name}", 303)
 

@@ -26,11 +26,13 @@ _templates = Jinja2Templates(env=_environment)
 
 
 def page(request: Request, template: str, *, status: int = 200, **values: Any) -> Response:
-    """A page; every template knows the reviewer, the token of its forms, and whether one can log out."""
+    """A page; every template knows the reviewer, what they may do, and the token of its forms."""
     shared = {
         "reviewer": reviewer_of(request),
-        "token": getattr(request.state, "token", ""),
-        "can_log_out": not request.app.state.guard.sessions.open_to_all,
+        "token": request.state.visit.form_token,
+        "may": request.state.visit.may,
+        "can_sign_out": request.state.visit.can_sign_out,
+        "has_users": request.state.visit.has_users,
         "here": request.url.path + (f"?{request.url.query}" if request.url.query else ""),
     }
     return _templates.TemplateResponse(request, template, shared | values, status_code=status)

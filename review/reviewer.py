@@ -10,12 +10,15 @@ NAME_LENGTH = 80
 
 
 def reviewer_of(request: Request) -> str | None:
-    """The name that the reviewer gave; on this machine alone, without a password, the user's unless another was
-    given."""
+    """Who says it: the user who is signed in. Where there are no users, the name that was given; on this machine alone,
+    without a password, that of whoever runs the page unless another was given."""
+    visit = request.state.visit
+    if visit.has_users:
+        return visit.caller.name if visit.caller is not None else None
     name = clean_name(unquote(request.cookies.get(NAME_COOKIE, "")))
     if name:
         return name
-    if not request.app.state.guard.sessions.open_to_all:
+    if not request.app.state.guard.shared.sessions.open_to_all:
         return None
     try:
         return clean_name(getpass.getuser()) or None

@@ -9,13 +9,14 @@ import uvicorn
 from polling import eventually
 
 from oddlot.settings import Settings
-from review.app import make_app
+from review.app import server_config
 
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[str]:
     """The page behind a real server; its address."""
-    config = uvicorn.Config(make_app(settings), port=0, log_level="critical", timeout_graceful_shutdown=2)
+    config = server_config(settings)
+    config.port = 0
     running = uvicorn.Server(config)
     thread = threading.Thread(target=running.run)
     thread.start()

@@ -150,10 +150,12 @@ def fit(
     TrainingError or CalibrationError where the pictures cannot support what was asked for.
     """
     from ganomaly.runtime import check_precision
+    from ganomaly.signing import load_signer
 
     progress = progress or Silent()
     check_options(options)
     check_precision(options.precision, Runtime(settings.runtime))  # of this machine, not of the one that asked
+    load_signer(settings.signing_key)  # one that cannot be read is said before the training, not after
     folder = Path(options.good_dir).expanduser()
     files = find_good_pictures(folder, settings)
     own = [file.path for file in files]
@@ -190,6 +192,7 @@ def _fit_on(
     from ganomaly.bundle import write_bundle
     from ganomaly.calibration import CROSS, SPLIT, Calibration
     from ganomaly.heat import MAP_SCALE, map_scale
+    from ganomaly.signing import load_signer
 
     preprocessing = look.preprocessing
     names = _group_names(good.files, options)
@@ -236,6 +239,7 @@ def _fit_on(
         settings.model_store / uri, detector=detector, calibration=calibration,
         preprocessing=preprocessing.to_dict(), card=card, sheet=honesty.sheet,
         golden=good.pixels[learnt.calibration[: preprocessing.at_once(GOLDEN_PICTURES)]],
+        sign=load_signer(settings.signing_key),
     )  # fmt: skip
     model = models.register_model(
         engine, name=options.name, bundle_uri=uri, bundle_sha256=sha256, architecture=options.architecture,

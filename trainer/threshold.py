@@ -25,8 +25,9 @@ def calibrated_for(settings: Settings, model: ModelRow, false_alarms: float) -> 
     """
     from ganomaly.bundle import read_bundle_head
     from ganomaly.calibration import Calibration
+    from ganomaly.signing import load_trusted_keys
 
-    head = read_bundle_head(_folder(settings, model), model.bundle_sha256)
+    head = read_bundle_head(_folder(settings, model), model.bundle_sha256, load_trusted_keys(settings.trusted_keys))
     return Calibration.fit(head.calibration.scores, false_alarms, method=head.calibration.method)
 
 
@@ -39,6 +40,9 @@ def apply_threshold(engine: Engine, settings: Settings, model: ModelRow, calibra
     """
     from ganomaly.bundle import read_bundle_head
     from ganomaly.rethreshold import rethreshold
+    from ganomaly.signing import load_signer, load_trusted_keys
+
+    sign = load_signer(settings.signing_key)
 
     if calibration.threshold == model.threshold:
         raise StateError(
@@ -63,7 +67,8 @@ def apply_threshold(engine: Engine, settings: Settings, model: ModelRow, calibra
     ]
     uri = f"{model.name}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(3).hex()}"
     sha256 = rethreshold(
-        folder, model.bundle_sha256, settings.model_store / uri, calibration=calibration, card=card
+        folder, model.bundle_sha256, settings.model_store / uri, calibration=calibration, card=card,
+        trusted=load_trusted_keys(settings.trusted_keys), sign=sign,
     )  # fmt: skip
     return models.register_model(
         engine, name=model.name, bundle_uri=uri, bundle_sha256=sha256, architecture=model.architecture,

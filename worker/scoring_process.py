@@ -76,9 +76,11 @@ def model(store: Path, uri: str, sha256: str) -> Model:
 
 def _load(path: Path, sha256: str) -> Model:
     from ganomaly.bundle import open_bundle
+    from ganomaly.signing import load_trusted_keys
     from pictures.preprocessing import Preprocessing
 
-    bundle = open_bundle(path, sha256, runtime=Runtime(settings().runtime), threads=threads)
+    trusted = load_trusted_keys(settings().trusted_keys)
+    bundle = open_bundle(path, sha256, runtime=Runtime(settings().runtime), threads=threads, trusted=trusted)
     preprocessing = Preprocessing.from_dict(bundle.preprocessing)
     if preprocessing.shape != bundle.detector.picture_shape:
         raise BundleError(

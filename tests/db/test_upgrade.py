@@ -97,14 +97,29 @@ FIFTH = [*FOURTH, "UPDATE job SET pruning = false WHERE id = 2"]
 
 SIXTH = [*FIFTH, "UPDATE result SET verdict = 'defect' WHERE item_id = 1"]
 
-EIGHTH = [
+SEVENTH = [
     *SIXTH,
+    "INSERT INTO account (id, name, key, password_hash, role, active, created_at) VALUES"
+    f" (1, 'Ann', 'ann', '$argon2id$', 'admin', true, {MOMENT})",
+    "INSERT INTO token (id, name, role, account_id, sha256, created_at, expires_at, used_at, revoked_at) VALUES"
+    f" (1, 'mes', 'viewer', 1, {SHA}, {MOMENT}, {MOMENT}, NULL, NULL)",
+    f"INSERT INTO session (sha256, account_id, created_at, ends_at) VALUES ({SHA}, 1, {MOMENT}, {MOMENT})",
+    f"INSERT INTO sign_in (id, key, address, at) VALUES (1, 'ann', '127.0.0.1', {MOMENT})",
+    "INSERT INTO audit_log (id, at, who, via, action, what, detail) VALUES"
+    f" (1, {MOMENT}, 'ann', 'cli', 'job submitted', 'job 1', NULL)",
+]
+
+EIGHTH = [
+    *SEVENTH,
     "INSERT INTO tally (id, model_id, line, batches, scored, flagged, unreadable, quarantined, cancelled,"
     " loading_seconds, reading_seconds, scoring_seconds, writing_seconds) VALUES"
     " (1, 2, 'press 3', 1, 2, 1, 1, 0, 0, 0.5, 1.5, 2.5, 0.25)",
 ]
 
-ROWS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH, "0008": EIGHTH}
+ROWS = {
+    "0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH, "0007": SEVENTH,
+    "0008": EIGHTH,
+}  # fmt: skip
 """What each revision may hold."""
 
 

@@ -83,7 +83,7 @@ def heat_at(spot: tuple[float, float], top: float, side: int = 32) -> bytes:
     return pack_heat(0.2 + (max(top, 0.3) - 0.2) * hill)
 
 
-def make_model(engine: Engine, settings: Settings, *, golden: int = 3) -> ModelRow:
+def make_model(engine: Engine, settings: Settings, *, golden: int = 3, version: int = 1) -> ModelRow:
     """A model whose bundle holds good pictures, and of the rest only as much as must be there."""
     pictures = np.stack([draw_part(np.random.default_rng(1000 + n), side=64) for n in range(golden)])
     files = {
@@ -92,10 +92,10 @@ def make_model(engine: Engine, settings: Settings, *, golden: int = 3) -> ModelR
         "golden.npz": pack_arrays({"pictures": pictures, "raw": np.zeros(golden)}),
     }  # fmt: skip
     manifest = make_manifest(files)
-    write_folder(settings.model_store / "flange" / "1", files | {MANIFEST: manifest})
+    write_folder(settings.model_store / "flange" / str(version), files | {MANIFEST: manifest})
     return models.register_model(
-        engine, name="flange", bundle_uri="flange/1", bundle_sha256=sha256_of(manifest), architecture="features",
-        threshold=1.5, false_alarms=0.01, card={"preprocessing": LOOKS.to_dict()},
+        engine, name="flange", bundle_uri=f"flange/{version}", bundle_sha256=sha256_of(manifest),
+        architecture="features", threshold=1.5, false_alarms=0.01, card={"preprocessing": LOOKS.to_dict()},
     )  # fmt: skip
 
 

@@ -270,7 +270,7 @@ def test_the_document_is_complete(client):
     assert len(set(names)) == len(names) == 9
     for path, (_, operation) in zip(served["paths"], operations, strict=True):
         assert operation["description"]
-        assert set(operation["responses"]) == {"200", "404", "422", "503"}
+        assert set(operation["responses"]) == {"200", "401", "403", "404", "422", "429", "503"}
         in_path = {one["name"] for one in operation["parameters"] if one["in"] == "path"}
         assert in_path == {part[1:-1] for part in path.split("/") if part.startswith("{")}
         assert all(one["required"] for one in operation["parameters"] if one["in"] == "path")

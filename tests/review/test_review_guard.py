@@ -72,7 +72,8 @@ def test_no_form_may_be_large(client, home) -> None:
 def test_no_other_address_without_a_password(home, host) -> None:
     with pytest.raises(SettingsError, match="ODDLOT_REVIEW_PASSWORD"):
         make_app(replace(home.settings, review_host=host))
-    check_binding(replace(home.settings, review_host=host, review_password="x"))
+    check_binding(replace(home.settings, review_host=host, review_password="x"), users=False)
+    check_binding(replace(home.settings, review_host=host), users=True)
 
 
 def test_behind_a_password_nothing_is_shown_without_it(locked, home) -> None:
