@@ -50,7 +50,7 @@ def test_health_is_open_and_says_what_stalls_without_a_name(locked, home, mornin
         "status": "stalled", "database": True, "problems": ["1 batches wait and no worker is alive"]
     }  # fmt: skip
     assert "set-cookie" not in answer.headers
-    assert locked.get("/healthzs").status_code == 404
+    assert locked.get("/healthzs").status_code == 303
 
 
 def test_anybody_may_ask_often_and_the_database_is_not_asked_each_time(client, home, monkeypatch) -> None:
