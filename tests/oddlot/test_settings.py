@@ -92,12 +92,14 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "smtp_url": "smtp://mail:25", "webhook_url": "https://mes.example/x", "webhook_secret": "secret",
         "review_host": "0.0.0.0", "review_password": "sesame", "review_names": "oddlot.plant", "runtime": "tensorflow",
         "log": "json",
+        "review_proxies": "10.0.0.1", "signing_key": "/etc/oddlot/key", "trusted_keys": "/etc/oddlot/trusted",
     }  # fmt: skip
     numbers = {
         "batch_size": 5,
         "concurrency": 3,
         "audit_items": 7,
         "review_port": 8000,
+        "review_rate": 100,
         "lease_seconds": 60.5,
         "sweep_seconds": 2.0,
         "stall_seconds": 90.0,
