@@ -24,7 +24,7 @@ from sqlalchemy import Engine, func, select
 
 from bench import simulated
 from bench.long_run import MEGABYTE, processes
-from cli.services import worker_command
+from cli.services import worker_arguments
 from db import jobs, models
 from db.engine import open_database, reading
 from db.jobs import JobRow
@@ -226,7 +226,7 @@ def main() -> None:
             make_files(folder / what, count)
         print("database:", engine.dialect.name)
         listing_speed(folder / "large", wish.pictures)
-        command = [sys.executable, "-m", "bench.simulated", *worker_command("worker.app", 2)[4:]]
+        command = [sys.executable, "-m", "bench.simulated", *worker_arguments("worker.app", 2)]
         with (folder / "worker.log").open("wb") as log:
             worker = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
         try:

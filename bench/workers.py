@@ -31,7 +31,7 @@ from sqlalchemy import Engine
 from bench import simulated
 from bench.long_run import oddlot
 from bench.million import make_files
-from cli.services import worker_command
+from cli.services import worker_arguments
 from db import due, jobs, models
 from db.engine import open_database
 from oddlot.processes import available_cores, children
@@ -61,7 +61,7 @@ class Speed:
 
 def start_worker(environ: dict[str, str], processes: int, log: Path, before: Sequence[str] = ()) -> subprocess.Popen:
     """A worker, with the words `before` its command."""
-    command = [*before, sys.executable, "-m", "bench.simulated", *worker_command("worker.app", processes)[4:]]
+    command = [*before, sys.executable, "-m", "bench.simulated", *worker_arguments("worker.app", processes)]
     with log.open("ab") as stream:
         return subprocess.Popen(command, env=environ, stdout=stream, stderr=stream)
 

@@ -217,10 +217,15 @@ def stop_on_signals() -> Iterator[None]:
 
 
 def worker_command(app: str, concurrency: int | None) -> list[str]:
+    return [*_celery(app), *worker_arguments(app, concurrency)]
+
+
+def worker_arguments(app: str, concurrency: int | None) -> list[str]:
+    """What Celery is told of a worker, whoever starts it."""
     name = f"{app.partition('.')[0]}-{os.getpid()}@%h"
-    command = [*_celery(app), "worker", "--pool", "prefork", "--hostname", name,
-               "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]  # fmt: skip
-    return command if concurrency is None else [*command, "--concurrency", str(concurrency)]
+    words = ["worker", "--pool", "prefork", "--hostname", name,
+             "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel", "INFO"]  # fmt: skip
+    return words if concurrency is None else [*words, "--concurrency", str(concurrency)]
 
 
 def beat_command() -> list[str]:

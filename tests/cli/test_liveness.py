@@ -147,9 +147,10 @@ def test_doctor_shows_each_living_worker(waiting, engine):
     workers.beat(engine, "gone", "other-pc", 1, workers.SUPERVISOR, progress=False, silent_seconds=-1)
     with queue_of(waiting):
         findings, _ = doctor(waiting)
-    (shown,) = [finding["found"] for finding in findings if finding["what"] == "worker"]
+    shown, silent = [finding["found"] for finding in findings if finding["what"] == "worker"]
     assert shown.startswith("process 4711 on press-pc, heard of at ")
     assert "finished its last batch at" in shown
+    assert silent.startswith("host other-pc fell silent: last heard of ")
 
 
 def test_a_home_without_open_jobs_has_nothing_to_say(oddlot):

@@ -11,7 +11,7 @@ from shop import ONE_DATABASE, eventually
 from sqlalchemy import func, select
 
 from bench import simulated
-from cli.services import worker_command
+from cli.services import worker_arguments
 from db import jobs, models
 from db.engine import reading
 from db.schema import batch
@@ -70,7 +70,7 @@ def worker(variables, tmp_path):
     log = tmp_path / "worker.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench.simulated", *worker_command("worker.app", 2)[4:]],
+            [sys.executable, "-m", "bench.simulated", *worker_arguments("worker.app", 2)],
             env={**os.environ, **variables, "PYTHONPATH": str(ROOT)}, cwd=ROOT, stdout=stream, stderr=stream,
         )  # fmt: skip
     try:
