@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import platformdirs
 
-from oddlot.errors import SettingsError
+from oddlot.errors import OddlotError, SettingsError
+from oddlot.places import Place, place_of
 from oddlot.words import Runtime
 
 EMBEDDED = "embedded"
@@ -34,12 +35,13 @@ class Settings:
     """SQLAlchemy URL: `sqlite:///...` or `postgresql://...`."""
     broker_url: str
     """`embedded`, or the URL of a Redis-protocol server: `redis://...`, `rediss://...`, `redis+socket://...`."""
-    model_store: Path
-    """Folder where the bundles of all models stand; shared by all hosts."""
-    map_store: Path
-    """Folder where the heat maps of flagged and of audited items are put; shared by all hosts."""
-    thumb_store: Path
-    """Folder where thumbnails are kept; shared by all hosts."""
+    model_store: Place
+    """Folder, or `s3://bucket/prefix`, where the bundles of all models stand; shared by all hosts."""
+    map_store: Place
+    """Folder, or `s3://bucket/prefix`, where the heat maps of flagged and of audited items are put; shared by all
+    hosts."""
+    thumb_store: Place
+    """Folder, or `s3://bucket/prefix`, where thumbnails are kept; shared by all hosts."""
     batch_size: int = 128
     """Items in one unit of queue work, at most; fewer towards the end of a job."""
     runtime: str = Runtime.AUTO
@@ -70,6 +72,12 @@ class Settings:
     """Pictures with more pixels, by their header, are refused unread (decompression bombs)."""
     max_file_bytes: int = 1_000_000_000
     """Files larger than this are refused unread."""
+    s3_endpoint: str = ""
+    """Address of an S3 server of one's own, as `https://minio.plant:9000`; empty: Amazon's."""
+    s3_ca: str = ""
+    """File with the certificates by which that server is known; empty: those of the system, or of AWS_CA_BUNDLE."""
+    s3_reads: int = 16
+    """Objects that one worker process reads at a time."""
     review_host: str = "127.0.0.1"
     """Address at which the review page listens; any but this machine's own needs a password."""
     review_port: int = 8765
@@ -154,6 +162,8 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
     try:
         if kind is Path:
             return Path(value).expanduser().absolute()
+        if kind is Place:
+            return _place(name, value)
         if kind is bool:
             return value if isinstance(value, bool) else _SWITCH[value.strip().lower()]
         if kind is int and not isinstance(value, bool | float):
@@ -164,8 +174,15 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
             return value
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):  # the last: a ~user that is not there
         pass
-    word = {Path: "a path", int: "a whole number", float: "a number", str: "text", bool: "true or false"}[kind]
+    word = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(kind, "a path")
     raise SettingsError(f"ODDLOT_{name.upper()} (or {name} in oddlot.toml) must be {word}, not {value!r}")
+
+
+def _place(name: str, value: Any) -> Place:
+    try:
+        return place_of(os.fspath(value))
+    except OddlotError as error:
+        raise SettingsError(f"ODDLOT_{name.upper()}: {error}") from None
 
 
 def _check(settings: Settings) -> None:
@@ -175,7 +192,7 @@ def _check(settings: Settings) -> None:
         "settle_seconds": (0, 3_600), "picture_seconds": (1, 3_600), "child_megabytes": (0, 10**6),
         "fit_megabytes": (0, 10**7),
         "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12), "audit_items": (0, 100_000),
-        "review_port": (1, 65_535),
+        "review_port": (1, 65_535), "s3_reads": (1, 256),
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)
@@ -204,7 +221,7 @@ def _check(settings: Settings) -> None:
 
 def _check_addresses(settings: Settings) -> None:
     """Where reports go. No value is shown: each may hold a password."""
-    for name, kinds in (("public_url", "http"), ("webhook_url", "http"), ("smtp_url", "smtp")):
+    for name, kinds in (("public_url", "http"), ("webhook_url", "http"), ("s3_endpoint", "http"), ("smtp_url", "smtp")):
         value = getattr(settings, name)
         if not value:
             continue
@@ -214,6 +231,7 @@ def _check_addresses(settings: Settings) -> None:
             usable = parts.scheme in schemes and parts.hostname and (parts.port is None or parts.port > 0)
             # Behind the host of a mail server nothing has a meaning: it would be the rest of a password.
             usable = usable and not parts.fragment and (kinds == "http" or parts.path in ("", "/"))
+            usable = usable and not (name == "s3_endpoint" and "@" in parts.netloc)
         except ValueError:
             usable = False
         if not usable or not value.isprintable() or not value.isascii() or " " in value:

@@ -188,6 +188,7 @@ def _fit_on(
 
     set_threads(threads)
     from ganomaly.bundle import write_bundle
+    from ganomaly.bundle_store import new_bundle
     from ganomaly.calibration import CROSS, SPLIT, Calibration
     from ganomaly.heat import MAP_SCALE, map_scale
 
@@ -232,11 +233,12 @@ def _fit_on(
             Path(options.defects_dir), detector, calibration, preprocessing, settings
         )
     uri = f"{options.name}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(3).hex()}"
-    sha256 = write_bundle(
-        settings.model_store / uri, detector=detector, calibration=calibration,
-        preprocessing=preprocessing.to_dict(), card=card, sheet=honesty.sheet,
-        golden=good.pixels[learnt.calibration[: preprocessing.at_once(GOLDEN_PICTURES)]],
-    )  # fmt: skip
+    with new_bundle(settings.model_store / uri, settings.home) as new:
+        sha256 = write_bundle(
+            new, detector=detector, calibration=calibration,
+            preprocessing=preprocessing.to_dict(), card=card, sheet=honesty.sheet,
+            golden=good.pixels[learnt.calibration[: preprocessing.at_once(GOLDEN_PICTURES)]],
+        )  # fmt: skip
     model = models.register_model(
         engine, name=options.name, bundle_uri=uri, bundle_sha256=sha256, architecture=options.architecture,
         threshold=calibration.threshold, false_alarms=calibration.false_alarms, card=card,

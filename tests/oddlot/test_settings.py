@@ -90,6 +90,7 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "report_folder": "/srv/reports", "report_email": "ada@plant.example", "report_from": "oddlot@plant.example",
         "smtp_url": "smtp://mail:25", "webhook_url": "https://mes.example/x", "webhook_secret": "secret",
         "review_host": "0.0.0.0", "review_password": "sesame", "review_names": "oddlot.plant", "runtime": "tensorflow",
+        "s3_endpoint": "https://minio.plant:9000", "s3_ca": "/etc/plant-ca.pem",
     }  # fmt: skip
     numbers = {
         "batch_size": 5,
@@ -106,6 +107,7 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "fit_megabytes": 700,
         "max_pixels": 1000,
         "max_file_bytes": 2000,
+        "s3_reads": 8,
     }
     expected = Settings(**paths, **texts, **numbers, hold=False)
     assert {field.name for field in fields(Settings)} == {*paths, *texts, *numbers, "hold"}
