@@ -27,6 +27,8 @@ CONNECT_SECONDS, SILENT_SECONDS = 5.0, 15.0
 IMPATIENT_SECONDS = 5.0
 """After a call was given up, those that follow are not tried again for so long: pages must not hang on each picture."""
 CONNECTIONS = 64
+PAGE = 1000
+"""Objects in one answer with a list: more than that no server gives."""
 
 
 class Calls:
@@ -78,9 +80,11 @@ class Calls:
     def delete(self, bucket: str, key: str) -> None:
         self._call(bucket, lambda client: client.delete_object(Bucket=bucket, Key=key))
 
-    def page(self, bucket: str, prefix: str, token: str | None, delimiter: str, most: int = 1000) -> dict[str, Any]:
+    def page(
+        self, bucket: str, prefix: str, token: str | None, delimiter: str, most: int | None = None
+    ) -> dict[str, Any]:
         """One page of the list of what begins with `prefix`."""
-        wanted: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": most}
+        wanted: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": most or PAGE}
         wanted |= {"ContinuationToken": token} if token else {}
         wanted |= {"Delimiter": delimiter} if delimiter else {}
         found: dict[str, Any] = self._call(bucket, lambda client: client.list_objects_v2(**wanted), probe=False)

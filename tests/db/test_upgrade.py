@@ -97,7 +97,9 @@ FIFTH = [*FOURTH, "UPDATE job SET pruning = false WHERE id = 2"]
 
 SIXTH = [*FIFTH, "UPDATE result SET verdict = 'defect' WHERE item_id = 1"]
 
-ROWS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH}
+NINTH = [*SIXTH, "UPDATE item SET etag = '9b2cf535f27731c974343645a3985328' WHERE id = 4"]
+
+ROWS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH, "0009": NINTH}
 """What each revision may hold."""
 
 
