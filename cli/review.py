@@ -36,8 +36,10 @@ def review(
     listening = check_port(settings)
     import uvicorn
 
+    from oddlot import objects
     from review.app import make_app
 
+    objects.hurry()
     config = uvicorn.Config(
         make_app(settings), log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=5,
         proxy_headers=False,

@@ -1,13 +1,13 @@
 """The calls of S3, each tried again while the store, and not what is asked for, is at fault."""
 
 import asyncio
+import os
 import random
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import s3fs
-import structlog
 from fsspec.asyn import sync
 
 from oddlot import object_faults
@@ -15,12 +15,8 @@ from oddlot.errors import ObjectTrouble, StoreError
 from oddlot.object_faults import Passing
 from oddlot.settings import Settings
 
-log = structlog.get_logger()
-
 T = TypeVar("T")
 
-PATIENCE = 30.0
-"""Seconds for which a call is tried again, at most."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 CONNECT_SECONDS, SILENT_SECONDS = 5.0, 15.0
 """How long a connection may take, and how long one may say nothing."""
@@ -34,11 +30,13 @@ PAGE = 1000
 class Calls:
     """One connection to the store of the settings, for all threads of this process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, patience: float) -> None:
         # A picture that is read for longer than that has its process ended, as it would for a share that hangs.
-        self._patience = min(PATIENCE, settings.picture_seconds / 3)
+        self._patience = min(patience, settings.picture_seconds / 3)
         self._longest = settings.picture_seconds / 2
         self._impatient_until = 0.0
+        if settings.s3_ca and not os.path.isfile(settings.s3_ca):
+            raise StoreError(f"ODDLOT_S3_CA names {settings.s3_ca}, which is not a file")
         own: dict[str, Any] = {"verify": settings.s3_ca} if settings.s3_ca else {}
         self._files = s3fs.S3FileSystem(
             endpoint_url=settings.s3_endpoint or None, client_kwargs=own, skip_instance_cache=True,
@@ -129,8 +127,7 @@ class Calls:
                 except Passing as still:
                     raise ObjectTrouble(f"the store does not give it, though it answers otherwise: {still}") from None
         self._impatient_until = time.monotonic() + IMPATIENT_SECONDS
-        log.warning("the object store does not answer", store=self._where, attempts=attempts, error=str(fault))
-        raise StoreError(f"the object store at {self._where} does not answer: {fault}")
+        raise StoreError(f"the object store at {self._where} does not answer: {fault} (attempts: {attempts})")
 
     async def _once(self, attempt: Callable[[Any], Awaitable[T]]) -> T:
         try:

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from oddlot.object_calls import Calls
 
 
+PATIENCE, HURRY = 30.0, 4.0
+"""Seconds for which a call is tried again, at most; and where a person waits for it."""
+
+_patience = PATIENCE
+
+
 @dataclass(frozen=True)
 class ListedObject:
     """An object as the store lists it; `modified_ns` since 1970, `etag` without quotes."""
@@ -116,7 +122,13 @@ def _calls_of(_pid: int) -> "Calls":
         from oddlot.object_calls import Calls
     except ImportError:
         raise StoreError("s3:// addresses need s3fs: pip install 'oddlot[s3]'") from None
-    return Calls(load_settings())
+    return Calls(load_settings(), _patience)
+
+
+def hurry() -> None:
+    """In this process a person waits for every call: give up early. To be said before the first one."""
+    global _patience
+    _patience = HURRY
 
 
 def close() -> None:

@@ -231,7 +231,6 @@ def _check_addresses(settings: Settings) -> None:
             usable = parts.scheme in schemes and parts.hostname and (parts.port is None or parts.port > 0)
             # Behind the host of a mail server nothing has a meaning: it would be the rest of a password.
             usable = usable and not parts.fragment and (kinds == "http" or parts.path in ("", "/"))
-            usable = usable and not (name == "s3_endpoint" and "@" in parts.netloc)
         except ValueError:
             usable = False
         if not usable or not value.isprintable() or not value.isascii() or " " in value:
@@ -239,6 +238,8 @@ def _check_addresses(settings: Settings) -> None:
                 f"ODDLOT_{name.upper()} is not a URL that begins with {kinds}:// or {kinds}s://: write special "
                 "characters of a password as %40 for @, %2F for /, and so on"
             )
+    if "@" in urlsplit(settings.s3_endpoint).netloc:
+        raise SettingsError("ODDLOT_S3_ENDPOINT holds no keys: they belong into AWS_ACCESS_KEY_ID and its like")
     if settings.report_folder:
         _typed("report_folder", Path, settings.report_folder)  # a ~user that is not there
     addresses = [*report_addresses(settings), *([settings.report_from] if settings.report_from else [])]

@@ -53,7 +53,7 @@ def _list_prefix(source: ObjectPath, report: ListingReport, recursive: bool, glo
             *folders, name = one.key[above:].split("/")
             if not name and one.size == 0:
                 report.leave_out("folder marker of an object store")
-            elif any(folder.startswith(".") for folder in folders):
+            elif any(folder.startswith(".") and folder not in (".", "..") for folder in folders):
                 report.leave_out("in a hidden folder")
             elif name.startswith(".") or name.lower() in SYSTEM_FILES:
                 report.leave_out("hidden or system file")

@@ -19,6 +19,7 @@ from PIL import Image
 
 from ganomaly.bundle import read_golden
 from ganomaly.bundle_store import bundle_folder
+from oddlot import objects
 from oddlot.errors import BundleError, StoreError, UnreadablePicture
 from oddlot.places import place_of
 from pictures.decoding import decode, read_bytes
@@ -40,6 +41,7 @@ Answer = tuple[dict[str, Any], bytes]
 def serve() -> None:
     """Answer requests until the other side is gone."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    objects.hurry()
     out = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not get into the answers
     with open(out, "wb") as answers:

@@ -132,8 +132,10 @@ def _give_back(engine: Engine, settings: Settings, claim: batches.Claim, error: 
     out, the same batch would need as much again: it is halved at once.
     """
     traceback.clear_frames(error.__traceback__)  # they hold the picture for which memory ran out
-    log.error("batch given back", job=claim.job_id, batch=claim.number, exc_info=error)
     reason = scoring_process.one_line(error)
+    # Where a store was asked says nothing about why it does not answer.
+    told = {"error": reason} if isinstance(error, StoreError) else {"exc_info": error}
+    log.error("batch given back", job=claim.job_id, batch=claim.number, **told)
     try:
         if isinstance(error, MemoryError):
             sweeping.split_claimed(engine, claim, reason, max_attempts=settings.max_attempts)

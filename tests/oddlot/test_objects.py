@@ -13,7 +13,7 @@ from oddlot.places import ObjectPath, place_of
 @pytest.fixture
 def impatient(monkeypatch):
     """Gives up early."""
-    monkeypatch.setattr(object_calls, "PATIENCE", 1.0)
+    monkeypatch.setattr(objects, "_patience", 1.0)
     monkeypatch.setattr(object_calls, "FIRST_PAUSE", 0.01)
 
 

@@ -57,7 +57,7 @@ def far(object_store, locating, tmp_path, monkeypatch):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(object_calls, "PATIENCE", 0.5)
+    monkeypatch.setattr(objects, "_patience", 0.5)
 
 
 def submit(engine, settings, object_store, below="/line 3", **wish):
