@@ -76,6 +76,7 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.fit_scale
 	$(BIN)/python -m bench.ten_million --rows 1000000 --prune 100000
 	$(BIN)/python -m bench.index_cost
+	$(BIN)/python -m bench.object_store
 
 # PyTorch comes with libraries for graphics cards that a CPU does not need: 5.5 GB on the disk.
 $(PEERS_READY): requirements/peers.txt

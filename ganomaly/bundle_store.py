@@ -63,6 +63,16 @@ def new_bundle(place: Place, home: Path) -> Iterator[Path]:
                 raise BundleError(f"{place} cannot be written: {error.strerror}") from error
 
 
+def check_writable(store: Place) -> None:
+    """Raises BundleError where an object store cannot be written, StoreError where it does not answer. What a folder
+    lets one do is only known when it is done."""
+    if isinstance(store, ObjectPath):
+        try:
+            objects.try_out(store)
+        except ObjectTrouble as trouble:
+            raise BundleError(f"{store} cannot be written: {trouble}") from None
+
+
 def is_missing(place: Place) -> bool:
     """Raises StoreError where the store does not answer."""
     if not isinstance(place, ObjectPath):

@@ -149,10 +149,12 @@ def fit(
     Killed and started again with the same options and pictures, it goes on after the last finished epoch. Raises
     TrainingError or CalibrationError where the pictures cannot support what was asked for.
     """
+    from ganomaly.bundle_store import check_writable
     from ganomaly.runtime import check_precision
 
     progress = progress or Silent()
     check_options(options)
+    check_writable(settings.model_store)  # and not after an hour of training
     check_precision(options.precision, Runtime(settings.runtime))  # of this machine, not of the one that asked
     folder = Path(options.good_dir).expanduser()
     files = find_good_pictures(folder, settings)

@@ -76,7 +76,7 @@ def test_an_object_that_never_comes_while_others_do_is_at_fault_itself(object_st
     object_store.fault = lambda method, key: fault if key == "lot/a.png" else None
     with pytest.raises(ObjectTrouble, match="though it answers otherwise"):
         objects.read_object(one[0], most=10)
-    assert object_store.faults > 3
+    assert object_store.faults >= 2  # once more when the store was seen to answer
 
 
 @pytest.mark.parametrize("code", ["InvalidAccessKeyId", "ExpiredToken", "SignatureDoesNotMatch"])
