@@ -82,7 +82,7 @@ def of_store(count: int, held_back: float, measure: Callable[[list[FoundFile], s
 
         objects.close()
         calls = objects._calls()
-        calls._call("bench", lambda client: client.create_bucket(Bucket="bench"))
+        calls._call(lambda client: client.create_bucket(Bucket="bench"))
         rng = np.random.default_rng(1)
         with ThreadPoolExecutor(16) as pool:
             list(pool.map(lambda n: calls.put("bench", f"lot/{n:06}.jpg", rng.bytes(BYTES)), range(count)))

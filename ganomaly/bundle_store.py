@@ -36,7 +36,8 @@ def bundle_folder(place: Place, sha256: str, home: Path) -> Path:
     try:
         with _alone(copies, sha256):
             if not _is_whole(kept, sha256):
-                shutil.rmtree(kept, ignore_errors=True)
+                for path in (kept, *copies.glob(f".{sha256}.*.partial")):  # damaged, or left by one that was killed
+                    shutil.rmtree(path, ignore_errors=True)
                 _fetch(place, sha256, kept)
                 _drop_oldest(copies)
             os.utime(kept)

@@ -41,8 +41,8 @@ class Calls:
         self._files = s3fs.S3FileSystem(
             endpoint_url=settings.s3_endpoint or None, client_kwargs=own, skip_instance_cache=True,
             config_kwargs={
-                "connect_timeout": min(CONNECT_SECONDS, self._patience),
-                "read_timeout": min(SILENT_SECONDS, self._patience),
+                "connect_timeout": min(CONNECT_SECONDS, self._patience / 2),
+                "read_timeout": min(SILENT_SECONDS, self._patience / 2),
                 "max_pool_connections": CONNECTIONS,
                 "retries": {"total_max_attempts": 1},
                 # Servers of one's own seldom have a name for every bucket, and the older ones know no checksums.
@@ -70,13 +70,13 @@ class Calls:
                 raise Passing(f"the store broke off after {len(data)} of {length} bytes")
             return data
 
-        return self._call(bucket, attempt)
+        return self._call(attempt, lambda client: self._another(client, bucket, key))
 
     def put(self, bucket: str, key: str, data: bytes) -> None:
-        self._call(bucket, lambda client: client.put_object(Bucket=bucket, Key=key, Body=data))
+        self._call(lambda client: client.put_object(Bucket=bucket, Key=key, Body=data))
 
     def delete(self, bucket: str, key: str) -> None:
-        self._call(bucket, lambda client: client.delete_object(Bucket=bucket, Key=key))
+        self._call(lambda client: client.delete_object(Bucket=bucket, Key=key))
 
     def page(
         self, bucket: str, prefix: str, token: str | None, delimiter: str, most: int | None = None
@@ -85,7 +85,7 @@ class Calls:
         wanted: dict[str, Any] = {"Bucket": bucket, "Prefix": prefix, "MaxKeys": most or PAGE}
         wanted |= {"ContinuationToken": token} if token else {}
         wanted |= {"Delimiter": delimiter} if delimiter else {}
-        found: dict[str, Any] = self._call(bucket, lambda client: client.list_objects_v2(**wanted), probe=False)
+        found: dict[str, Any] = self._call(lambda client: client.list_objects_v2(**wanted))
         return found
 
     def close(self) -> None:
@@ -93,41 +93,56 @@ class Calls:
         if client is not None:
             sync(self._files.loop, client.close)
 
-    def _call(self, bucket: str, attempt: Callable[[Any], Awaitable[T]], *, probe: bool = True) -> T:
-        result: T = sync(self._files.loop, self._until_it_answers, bucket, attempt, probe)
+    def _call(
+        self, attempt: Callable[[Any], Awaitable[T]], another: Callable[[Any], Awaitable[None]] | None = None
+    ) -> T:
+        """`another` is a read of something else, by which the trouble of one object is told from that of all."""
+        result: T = sync(self._files.loop, self._until_it_answers, attempt, another)
         return result
 
-    async def _until_it_answers(self, bucket: str, attempt: Callable[[Any], Awaitable[T]], probe: bool) -> T:
+    async def _until_it_answers(
+        self, attempt: Callable[[Any], Awaitable[T]], another: Callable[[Any], Awaitable[None]] | None
+    ) -> T:
         """Raises ObjectTrouble for what no patience would mend, StoreError where the store did not answer in time."""
-        end = time.monotonic() + (self._patience if time.monotonic() > self._impatient_until else 0.0)
+        patient = time.monotonic() > self._impatient_until
+        end = time.monotonic() + (self._patience if patient else 0.0)
         pause, attempts = FIRST_PAUSE, 1
         while True:
             try:
                 return await self._once(attempt)
-            except Passing as fault:
-                # Not all at the same moment: what was too much at once would be so again.
-                wait = pause * random.uniform(0.5, 1.0)
-                if time.monotonic() + wait > end:
-                    return await self._last(bucket, attempt, fault, attempts, probe)
-                await asyncio.sleep(wait)
-                pause, attempts = min(LONGEST_PAUSE, 2 * pause), attempts + 1
-
-    async def _last(
-        self, bucket: str, attempt: Callable[[Any], Awaitable[T]], fault: Passing, attempts: int, probe: bool
-    ) -> T:
-        """The end of patience. A store that has answers for others has trouble with this object alone."""
-        if probe and not fault.crowded and time.monotonic() > self._impatient_until:
+            except Passing as error:
+                fault = error
+            # Not all at the same moment: what was too much at once would be so again.
+            wait = pause * random.uniform(0.5, 1.0)
+            if time.monotonic() + wait > end:
+                break
+            await asyncio.sleep(wait)
+            pause, attempts = min(LONGEST_PAUSE, 2 * pause), attempts + 1
+        if patient and another is not None and await self._succeeds(another):
             try:
-                await self._once(lambda client: client.list_objects_v2(Bucket=bucket, MaxKeys=1))
-            except (Passing, ObjectTrouble):
-                pass
-            else:
-                try:
-                    return await self._once(attempt)
-                except Passing as still:
-                    raise ObjectTrouble(f"the store does not give it, though it answers otherwise: {still}") from None
+                return await self._once(attempt)
+            except Passing as still:
+                raise ObjectTrouble(f"the store does not give it, though it gives others: {still}") from None
         self._impatient_until = time.monotonic() + IMPATIENT_SECONDS
         raise StoreError(f"the object store at {self._where} does not answer: {fault} (attempts: {attempts})")
+
+    async def _succeeds(self, another: Callable[[Any], Awaitable[None]]) -> bool:
+        try:
+            await self._once(another)
+        except Passing:
+            return False
+        except ObjectTrouble:  # an answer, too
+            pass
+        return True
+
+    async def _another(self, client: Any, bucket: str, key: str) -> None:
+        """Read a byte of an object that stands beside this one, where there is one."""
+        found = await client.list_objects_v2(Bucket=bucket, Prefix=key[: key.rfind("/") + 1], MaxKeys=10)
+        others = [one["Key"] for one in found.get("Contents", ()) if one["Key"] != key and one["Size"]]
+        if others:
+            answer = await client.get_object(Bucket=bucket, Key=others[0], Range="bytes=0-0")
+            async with answer["Body"] as body:
+                await body.read()
 
     async def _once(self, attempt: Callable[[Any], Awaitable[T]]) -> T:
         try:

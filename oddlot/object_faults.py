@@ -22,15 +22,10 @@ OF_THE_MOMENT = frozenset({
     "RequestTimeout", "RequestTimeoutException", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException",
     "TooManyRequestsException", "TransactionInProgressException",
 })  # fmt: skip
-CROWDED = frozenset({429, 503})
 
 
 class Passing(Exception):  # noqa: N818 - it may pass
-    """What another attempt may mend. `crowded`: the store asks for fewer requests; no single object is meant."""
-
-    def __init__(self, reason: str, *, crowded: bool = False) -> None:
-        super().__init__(reason)
-        self.crowded = crowded
+    """What another attempt may mend."""
 
 
 def of(error: Exception, where: str) -> Exception:
@@ -63,7 +58,7 @@ def _answered(error: exceptions.ClientError, where: str) -> Exception:
     if code in OF_THE_ACCOUNT or status in (301, 307, 401):
         return StoreError(f"the object store at {where} lets nobody in: {code} ({status})")
     if code in OF_THE_MOMENT or status >= 500 or status in (408, 429):
-        return Passing(f"{code or 'an error'} ({status})", crowded=status in CROWDED)
+        return Passing(f"{code or 'an error'} ({status})")
     if code == "NoSuchBucket":
         return ObjectTrouble("the bucket is not there", missing=True)
     if status == 404:
