@@ -137,6 +137,7 @@ def _object_store(settings: Settings) -> Iterator[Finding]:
             continue
         from oddlot import objects
 
+        objects.hurry()
         try:
             objects.try_out(store)
         except OddlotError as error:

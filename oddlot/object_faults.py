@@ -1,6 +1,7 @@
 """What the errors of an object store mean: for one object, for all of them, or for this moment only."""
 
 import asyncio
+import re
 
 import aiohttp
 from botocore import exceptions
@@ -22,6 +23,8 @@ OF_THE_MOMENT = frozenset({
     "RequestTimeout", "RequestTimeoutException", "ServiceUnavailable", "SlowDown", "Throttling", "ThrottlingException",
     "TooManyRequestsException", "TransactionInProgressException",
 })  # fmt: skip
+
+_REQUEST = re.compile(r'( (on|from|to the) endpoint URL)?: "https?://[^"]*"\.?')
 
 
 class Passing(Exception):  # noqa: N818 - it may pass
@@ -73,5 +76,6 @@ def _answered(error: exceptions.ClientError, where: str) -> Exception:
 
 
 def _line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
+    """The first line of an error, without the address of the one request that met it."""
+    lines = _REQUEST.sub("", str(error)).strip().splitlines()
     return lines[0][:200] if lines else type(error).__name__

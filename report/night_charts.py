@@ -23,8 +23,8 @@ MOST_EVIDENCE = 12
 
 
 def calibration_of(settings: Settings, model: ModelRow) -> Calibration | None:
-    """What the model's bundle says of good pictures; None where the bundle is gone or damaged, or
-    its store does not answer."""
+    """What the model's bundle says of good pictures; None where the bundle is gone or damaged, or its
+    store does not answer."""
     try:
         folder = bundle_folder(settings.model_store / model.bundle_uri, model.bundle_sha256, settings.home)
         return read_bundle_head(folder, model.bundle_sha256).calibration

@@ -76,7 +76,7 @@ def read_pictures(
         try:
             picture = read_picture(
                 file.path, preprocessing, root=judged.roots.get(file.path, good_root),
-                expected=(file.size, file.mtime_ns), etag=file.etag, max_pixels=settings.max_pixels,
+                expected=(file.size, file.mtime_ns), max_pixels=settings.max_pixels,
                 max_file_bytes=settings.max_file_bytes,
             )  # fmt: skip
         except UnreadablePicture as reason:

@@ -128,8 +128,7 @@ def _give_back(engine: Engine, settings: Settings, claim: batches.Claim, error: 
     """Not the pictures' doing as far as we know: another attempt, and after some of them the batch is split.
 
     A database or an object store that does not answer is no picture's doing for sure: then the attempt does not count.
-    Where memory ran
-    out, the same batch would need as much again: it is halved at once.
+    Where memory ran out, the same batch would need as much again: it is halved at once.
     """
     traceback.clear_frames(error.__traceback__)  # they hold the picture for which memory ran out
     reason = scoring_process.one_line(error)

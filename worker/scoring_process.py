@@ -75,12 +75,12 @@ def model(store: Place, uri: str, sha256: str) -> Model:
 
 def _load(path: Place, sha256: str) -> Model:
     from ganomaly.bundle import open_bundle
-    from ganomaly.bundle_store import bundle_folder, is_missing
+    from ganomaly.bundle_store import bundle_folder
     from pictures.preprocessing import Preprocessing
 
-    if is_missing(path):
-        raise BundleError(f"the model's bundle {path} is missing: restore the model store, then retry the job")
     folder = bundle_folder(path, sha256, settings().home)
+    if not folder.is_dir():
+        raise BundleError(f"the model's bundle {path} is missing: restore the model store, then retry the job")
     bundle = open_bundle(folder, sha256, runtime=Runtime(settings().runtime), threads=threads)
     preprocessing = Preprocessing.from_dict(bundle.preprocessing)
     if preprocessing.shape != bundle.detector.picture_shape:

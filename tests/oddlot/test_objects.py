@@ -1,5 +1,8 @@
 """What the object store answers, and what it does not, on the way to pictures and stores."""
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -106,8 +109,6 @@ def test_one_that_throttles_for_ever_is_the_store(object_store, one, impatient):
 
 
 def test_a_process_that_was_forked_has_a_connection_of_its_own(object_store, one):
-    import os
-
     assert objects.read_object(one[0], most=10) == b"0123456789"
     child = os.fork()
     if child == 0:
@@ -130,4 +131,21 @@ def test_without_credentials_it_says_where_they_belong(object_store, one, monkey
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     with pytest.raises(StoreError, match=r"no credentials .* set AWS_ACCESS_KEY_ID"):
+        objects.read_object(one[0], most=10)
+
+
+def test_nobody_loads_it_who_has_no_address():
+    program = "import sys, cli.main, cli.jobs, worker.tasks, report.thumbnails, ganomaly.bundle_store"
+    found = subprocess.run(
+        [sys.executable, "-c", f"{program}; print({{'s3fs', 'fsspec', 'botocore', 'aiohttp'}} & {{*sys.modules}})"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert found.stdout == "set()\n"
+
+
+def test_without_s3fs_it_says_what_to_install(object_store, one, monkeypatch):
+    objects.close()
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    monkeypatch.delitem(sys.modules, "oddlot.object_calls", raising=False)
+    with pytest.raises(StoreError, match=r"pip install 'oddlot\[s3\]'"):
         objects.read_object(one[0], most=10)

@@ -204,6 +204,7 @@ def test_a_store_that_is_away_uses_up_no_attempt(engine, far, locating, object_s
     work_off(engine, far, job.id)
     done = jobs.get_job(engine, job.id)
     assert (done.state, done.scored, done.unreadable, done.unaccounted) == (JobState.DONE, COUNT, 0, 0)
+    assert object_store.variables["AWS_SECRET_ACCESS_KEY"] not in str(logs) + waiting.error
 
 
 def test_a_store_that_cannot_be_written_costs_the_maps_alone(engine, far, locating, object_store, impatient):
@@ -297,3 +298,23 @@ def test_absolute_bundles_and_folders_still_do(far, locating):
     assert far.model_store / "/srv/models/1" == Path("/srv/models/1")
     assert scoring_process.model(far.model_store, str(locating[0] / "flange" / "1"), locating[1]).preprocessing
     assert CARD["preprocessing"]["size"] == 32
+
+
+def test_doctor_says_whether_each_store_answers(far, object_store, impatient):
+    from cli.doctor import _object_store
+
+    assert [(one.state, one.found) for one in _object_store(far)] == [
+        ("ok", f"{object_store.url}/{name}s") for name in ("model", "map", "thumb")
+    ]
+    object_store.fault = lambda method, key: (403, "AccessDenied") if key.startswith("maps/") else None
+    found = list(_object_store(far))
+    assert [one.state for one in found] == ["ok", "wrong", "ok"]
+    assert "access is denied" in found[1].found
+    assert object_store.listed("models/.oddlot") == object_store.listed("thumbs/") == []
+
+
+def test_a_copy_of_the_bundle_does_while_the_store_is_away(far, locating, object_store, impatient):
+    scoring_process.model(far.model_store, "flange/1", locating[1])
+    scoring_process._models.clear()
+    object_store.stop()
+    assert scoring_process.model(far.model_store, "flange/1", locating[1]).preprocessing
