@@ -84,6 +84,7 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.ten_million --rows 1000000 --prune 100000
 	$(BIN)/python -m bench.index_cost
 	$(BIN)/python -m bench.drift
+	$(BIN)/python -m bench.object_store
 
 bundle-offline: $(READY) ## dist/oddlot-VERSION-offline-...: wheels and an installer for a machine without a network
 	$(BIN)/python -m scripts.offline_bundle dist

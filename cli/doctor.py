@@ -16,6 +16,7 @@ import typer
 import oddlot
 from cli.output import Format, note, print_json, say, write_rows
 from oddlot.errors import OddlotError
+from oddlot.places import ObjectPath
 from oddlot.processes import available_cores
 from oddlot.settings import Settings, load_settings
 
@@ -81,6 +82,7 @@ def examine() -> Iterator[Finding]:
         yield Finding("settings", "wrong", str(error), "mend the setting")
         return
     yield from _guarded("home", lambda: _home(settings))
+    yield from _guarded("object store", lambda: _object_store(settings))
     yield from _guarded("heat maps", lambda: _map_store(settings))
     yield from _guarded("queue", lambda: _queue(settings))
     from db.engine import open_database, shown
@@ -127,8 +129,28 @@ def _home(settings: Settings) -> Iterator[Finding]:
                   "make room: results, logs and models need it" if low else "")  # fmt: skip
 
 
+def _object_store(settings: Settings) -> Iterator[Finding]:
+    """Whether each store that is in an object store can be written, read and emptied."""
+    for name in ("model_store", "map_store", "thumb_store"):
+        store = getattr(settings, name)
+        if not isinstance(store, ObjectPath):
+            continue
+        from oddlot import objects
+
+        objects.hurry()
+        try:
+            objects.try_out(store)
+        except OddlotError as error:
+            yield Finding("object store", "wrong", f"{store}: {error}",
+                          f"mend it, or set ODDLOT_{name.upper()}")  # fmt: skip
+        else:
+            yield Finding("object store", "ok", str(store))
+
+
 def _map_store(settings: Settings) -> Iterator[Finding]:
     store = settings.map_store
+    if isinstance(store, ObjectPath):
+        return
     try:
         store.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=store):
@@ -163,16 +185,15 @@ def _queue(settings: Settings) -> Iterator[Finding]:
 
 
 def _models(settings: Settings, engine: "Engine") -> Iterator[Finding]:
-    from cli.models import bundle_path
-    from cli.session import Session
     from db import models
+    from ganomaly.bundle_store import is_missing
 
     rows = models.list_models(engine)
     yield Finding("models", "ok" if rows else "note", f"{len(rows)} versions of {len({r.name for r in rows})} models",
                   "" if rows else "learn one: oddlot fit NAME GOOD_DIR")  # fmt: skip
     for row in rows:
-        path = bundle_path(Session(settings, engine), row)
-        if not path.is_dir():
+        path = settings.model_store / row.bundle_uri
+        if is_missing(path):
             yield Finding("models", "wrong", f"{row.name} version {row.version}: its bundle {path} is missing",
                           "restore the model store from a backup, or set ODDLOT_MODEL_STORE")  # fmt: skip
 

@@ -11,6 +11,7 @@ from cli.card import learnt_from, say_findings, trained_for
 from cli.output import note, print_json, say
 from cli.seen import seen_in_short
 from cli.session import Session, open_session
+from oddlot.errors import OddlotError
 from oddlot.processes import available_cores
 from oddlot.words import ModelState
 
@@ -144,6 +145,9 @@ def fit(
         "minutes": minutes, "seed": seed, "group": group, "force": force, "tiles": tiles, "roi": _absolute(roi),
         "precision": precision, "folds": folds, "from_verdicts": from_verdicts, "candidate": candidate,
     }  # fmt: skip
+    for folder in (good_dir, defects):
+        if folder is not None and folder.parts[:1] == ("s3:",):
+            raise OddlotError("a fit reads folders: copy the pictures out of the object store, then name that folder")
     if good_dir is not None:
         options = FitOptions(name=name, good_dir=str(good_dir.expanduser().absolute()), **given)
     else:

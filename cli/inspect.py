@@ -3,20 +3,20 @@
 import math
 import time
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import jobs as job_commands
 from cli.deliveries import send_reports
-from cli.jobs import AsJson, Glob, Key, Line, Lot, OnlyNew, Priority, Recursive
+from cli.jobs import AsJson, Glob, Key, Line, Lot, OnlyNew, Priority, Recursive, Source
 from cli.output import Format, note, print_json, say
 from cli.results import COLUMNS, FLAGGED_TABLE, show_rows
 from cli.services import Concurrency, WorkerProcess, stop_on_signals, worker_process
 from cli.session import Session, open_session
 from cli.validity import say_validity
 from cli.waiting import wait_for_job
+from oddlot.places import place_of
 from oddlot.queue import DEFAULT_PRIORITY
 from oddlot.words import DOUBTED_JOB_STATES, FINISHED_JOB_STATES, JobState
 
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
-    folder: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    folder: Source,
     line: Line = None,
     lot: Lot = None,
     only_new: OnlyNew = False,
@@ -55,7 +55,7 @@ def inspect(
 
     session = open_session()
     wish = Submission(
-        model=name, folder=folder, line=line, lot=lot, only_new=only_new, recursive=recursive, glob=glob,
+        model=name, folder=place_of(folder), line=line, lot=lot, only_new=only_new, recursive=recursive, glob=glob,
         priority=priority, key=key,
     )  # fmt: skip
     row = run_inspection(session, wish, concurrency, quiet=as_json)

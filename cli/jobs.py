@@ -1,6 +1,5 @@
 """`submit`, `jobs`, `job`, `cancel`, `retry`: the life of a job as a person sees it."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ from cli.session import Session, open_session
 from cli.validity import HELD_STATUS, say_validity
 from cli.waiting import wait_for_job
 from oddlot.errors import NotFoundError, OddlotError
+from oddlot.places import place_of
 from oddlot.queue import DEFAULT_PRIORITY
 from oddlot.words import DOUBTED_JOB_STATES, FINISHED_JOB_STATES, JobState
 
@@ -23,12 +23,15 @@ Line = Annotated[str | None, typer.Option(help="Place or camera that the picture
 Lot = Annotated[str | None, typer.Option(help="Label of the lot; left out: the folder's name.")]
 OnlyNew = Annotated[
     bool,
-    typer.Option("--only-new", help="Leave out what this model version has seen at that path, size and time."),
+    typer.Option(
+        "--only-new", help="Leave out what this model version has seen at that path, size and time (s3://: etag)."
+    ),
 ]
 Recursive = Annotated[bool, typer.Option("--recursive/--no-recursive", help="Look into sub-folders.")]
 Glob = Annotated[str | None, typer.Option(help="Only files whose name matches, e.g. '*_top.jpg'.")]
 Priority = Annotated[int, typer.Option(min=0, max=9, help="0 (when there is nothing else) to 9 (before all else).")]
 Key = Annotated[str | None, typer.Option(help="Your name for this submission: given twice, it is one job, not two.")]
+Source = Annotated[str, typer.Argument(help="Folder of pictures, or s3://bucket/prefix.", metavar="FOLDER")]
 JobId = Annotated[str, typer.Argument(help="Number of the job, or 'last'.", metavar="JOB")]
 
 JOB_COLUMNS = [
@@ -60,7 +63,7 @@ def register(app: typer.Typer) -> None:
 
 def submit(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
-    folder: Annotated[Path, typer.Argument(help="Folder of pictures.")],
+    folder: Source,
     line: Line = None,
     lot: Lot = None,
     only_new: OnlyNew = False,
@@ -79,7 +82,7 @@ def submit(
     job_row = list_folder(
         session, quiet=as_json,
         wish=submission.Submission(
-            model=name, folder=folder, line=line, lot=lot, only_new=only_new, recursive=recursive, glob=glob,
+            model=name, folder=place_of(folder), line=line, lot=lot, only_new=only_new, recursive=recursive, glob=glob,
             priority=priority, key=key,
         ),
     )  # fmt: skip

@@ -99,7 +99,7 @@ def show(
         say(f"Version {candidate.version} is newer and a candidate: oddlot models show {name} --version "
             f"{candidate.version}")  # fmt: skip
     say(f"bundle {row.bundle_uri} ({row.bundle_sha256})")
-    say(f"picture of the synthetic defects: {bundle_path(session, row) / SHEET}")
+    say(f"picture of the synthetic defects: {session.settings.model_store / row.bundle_uri / SHEET}")
 
 
 def _say_card(row: "ModelRow") -> None:
@@ -192,6 +192,7 @@ def import_(
     from db import models as rows
     from db.audit_log import Act, record_done
     from ganomaly.bundle import open_bundle
+    from ganomaly.bundle_store import new_bundle
     from ganomaly.signing import load_trusted_keys
     from ganomaly.transport import import_bundle
     from trainer.fit import check_name
@@ -202,17 +203,17 @@ def import_(
     if name is not None:
         check_name(name)
     uri = f"imported/{os.urandom(8).hex()}"
-    folder = session.settings.model_store / uri
     trusted = load_trusted_keys(session.settings.trusted_keys)
-    sha256 = import_bundle(file, folder, trusted=trusted)
-    try:
-        runtime = Runtime(session.settings.runtime)
-        bundle = open_bundle(folder, sha256, runtime=runtime, threads=available_cores(), trusted=trusted)
-        name = name or str(bundle.card.get("name"))
-        check_name(name)
-    except OddlotError:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    with new_bundle(session.settings.model_store / uri, session.settings.home) as folder:
+        sha256 = import_bundle(file, folder, trusted=trusted)
+        try:
+            runtime = Runtime(session.settings.runtime)
+            bundle = open_bundle(folder, sha256, runtime=runtime, threads=available_cores(), trusted=trusted)
+            name = name or str(bundle.card.get("name"))
+            check_name(name)
+        except OddlotError:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     row = rows.register_model(
         session.engine, name=name, bundle_uri=uri, bundle_sha256=sha256,
         architecture=bundle.detector.config.architecture, threshold=bundle.calibration.threshold,
@@ -241,8 +242,10 @@ def _save_sheet(session: Session, row: "ModelRow", file: Path) -> None:
 
 
 def bundle_path(session: Session, row: "ModelRow") -> Path:
-    path = Path(row.bundle_uri)
-    return path if path.is_absolute() else session.settings.model_store / path
+    """The folder of its bundle, or of a copy from the object store in which it is."""
+    from ganomaly.bundle_store import bundle_folder
+
+    return bundle_folder(session.settings.model_store / row.bundle_uri, row.bundle_sha256, session.settings.home)
 
 
 def record(row: "ModelRow") -> dict[str, Any]:

@@ -12,6 +12,7 @@ from cli.jobs import Line, OnlyNew
 from cli.output import AsJson, Format, note, print_json, say, write_rows
 from cli.session import Session, open_session
 from oddlot.errors import OddlotError
+from oddlot.places import is_address, place_of
 from oddlot.queue import TICK_SECONDS
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ def nightly(context: typer.Context, as_json: AsJson = False) -> None:
 def add(
     name: Annotated[str, typer.Argument(help="Name of the model; its active version of the night is used.")],
     folder: Annotated[
-        str, typer.Argument(help="Folder of pictures. {today:%Y-%m-%d} or {yesterday:...} in it stands for a date.")
+        str,
+        typer.Argument(
+            help="Folder, or s3://bucket/prefix. {today:%Y-%m-%d} or {yesterday:...} in it stands for a date."
+        ),
     ],
     at: Annotated[str, typer.Option(help="Time of day, as 02:00.")],
     zone: Annotated[
@@ -80,7 +84,9 @@ def add(
         raise OddlotError(
             f"{called!r} cannot be the name of a schedule: use up to 64 letters, digits, '.', '_' and '-'"
         )
-    place = os.path.abspath(os.path.expanduser(folder))
+    place = str(place_of(folder))
+    if not is_address(place):
+        place = os.path.abspath(place)
     folder_pattern.check(place)
     times = DueTimes.parse(at, _local_zone() if zone is None else zone)
     session = open_session()
@@ -96,7 +102,7 @@ def add(
     say(f"schedule {row.name}: {row.folder} against {row.model_name}, daily at {row.at} {row.time_zone}")
     say(f"next at {_on_clock(times.local(following))}, while `oddlot up` runs")
     expected = folder_pattern.folder_on(place, times.day_of(following))
-    if expected == place and not os.path.isdir(place):
+    if expected == place and not is_address(place) and not os.path.isdir(place):
         note(f"{place} is not there now: a run that does not find it fails, and says so in `oddlot nightly list`")
 
 

@@ -40,10 +40,11 @@ def review(
     session.engine.dispose()
     import uvicorn
 
-    from oddlot import logs
+    from oddlot import logs, objects
     from review.app import server_config
 
     logs.configure(settings.log)
+    objects.hurry()
     config = server_config(settings)
     begun = f"Review page: {address_of(settings)}. Stop with Ctrl-C."
     if not logs.tell(settings, begun):

@@ -34,6 +34,7 @@ def sign(
     """Sign a model that is there with the key of ODDLOT_SIGNING_KEY: you vouch for it."""
     from db import models as rows
     from db.audit_log import Act, record_done
+    from ganomaly.bundle_store import put_signature
     from ganomaly.signing import load_signer, sign_folder
 
     session = open_session()
@@ -41,6 +42,8 @@ def sign(
     if key is None:
         raise OddlotError("ODDLOT_SIGNING_KEY names no key: make one with `oddlot models keygen FILE`")
     row = rows.get_model(session.engine, name, version)
-    sign_folder(bundle_path(session, row), row.bundle_sha256, key)
+    folder = bundle_path(session, row)
+    sign_folder(folder, row.bundle_sha256, key)
+    put_signature(session.settings.model_store / row.bundle_uri, folder)
     record_done(session.engine, actor(), Act.MODEL_SIGNED, f"{name} {row.version}", f"bundle {row.bundle_sha256}")
     say(f"{name} version {row.version} is signed")

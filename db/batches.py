@@ -33,6 +33,7 @@ class ItemRow:
     path: str
     size: int
     mtime_ns: int
+    etag: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def claim_batch(engine: Engine, job_id: int, number: int, owner: str, lease_seco
         if row is None:
             return None
         items = connection.execute(
-            select(item.c.id, item.c.path, item.c.size, item.c.mtime_ns)
+            select(item.c.id, item.c.path, item.c.size, item.c.mtime_ns, item.c.etag)
             .where(item.c.batch_id == row.id, item.c.state == ItemState.WAITING)
             .order_by(item.c.id)
         )

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from sqlalchemy import Connection, Engine, RowMapping, and_, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -13,6 +13,9 @@ from db.schema import IS_FLAGGED, item, job, model, result
 from oddlot.errors import NotFoundError
 from oddlot.processes import identity
 from oddlot.words import ItemState, JobState
+
+Listed: TypeAlias = tuple[str, int, int] | tuple[str, int, int, str | None]
+"""A file as it was listed: path, size in bytes, mtime in ns and, of an object, its etag."""
 
 _NIGHT_BEGINS = dt.timedelta(hours=12)
 
@@ -146,8 +149,8 @@ def deferred_files(engine: Engine, job_id: int) -> list[str]:
         return connection.execute(select(job.c.deferred).where(job.c.id == job_id)).scalar() or []
 
 
-def unseen(engine: Engine, model_id: int, files: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-    """Those of `files` (path, size, mtime_ns) that this model version has not looked at as they are now.
+def unseen(engine: Engine, model_id: int, files: Sequence[Listed]) -> list[Listed]:
+    """Those of `files` that this model version has not looked at as they are now.
 
     Looked at means scored, or found unreadable with all bytes in hand; and what still waits in a job that is worked
     on will be. A file that could not be opened, was quarantined or cancelled gets another chance.
@@ -157,19 +160,22 @@ def unseen(engine: Engine, model_id: int, files: Sequence[tuple[str, int, int]])
         and_(item.c.state == ItemState.UNREADABLE, item.c.sha256.is_not(None)),
         and_(item.c.state == ItemState.WAITING, job.c.state.in_([JobState.QUEUED, JobState.RUNNING])),
     )
-    looked_at: set[tuple[str, int, int]] = set()
+    looked_at: set[tuple[object, ...]] = set()
     query = (
-        select(item.c.path, item.c.size, item.c.mtime_ns)
+        select(item.c.path, item.c.size, item.c.mtime_ns, item.c.etag)
         .join(job, job.c.id == item.c.job_id)
         .where(job.c.model_id == model_id, looked_at_now)
     )
     with reading(engine) as connection:
         for start in range(0, len(files), 500):
-            paths = [path for path, _, _ in files[start : start + 500]]
-            looked_at.update(
-                (r.path, r.size, r.mtime_ns) for r in connection.execute(query.where(item.c.path.in_(paths)))
-            )
-    return [file for file in files if file not in looked_at]
+            paths = [file[0] for file in files[start : start + 500]]
+            looked_at.update(_content(*row) for row in connection.execute(query.where(item.c.path.in_(paths))))
+    return [file for file in files if _content(*file) not in looked_at]
+
+
+def _content(path: str, size: int, mtime_ns: int, etag: str | None = None) -> tuple[object, ...]:
+    """What tells a file from another that had its place: of an object its etag, which outlives a copy."""
+    return (path, size, mtime_ns) if etag is None else (path, etag)
 
 
 def count_items(connection: Connection, job_id: int) -> dict[str, int]:

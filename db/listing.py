@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
 from db import tallies
 from db.engine import now, writing
-from db.jobs import JobRow, read_job
+from db.jobs import JobRow, Listed, read_job
 from db.schema import batch, item, job
 from db.settling import settle_job
 from oddlot.errors import StateError
@@ -18,10 +18,10 @@ SHARES = 8
 
 
 def add_items(
-    engine: Engine, job_id: int, files: Sequence[tuple[str, int, int]], first_batch: int, batch_size: int,
+    engine: Engine, job_id: int, files: Sequence[Listed], first_batch: int, batch_size: int,
     *, least: int | None = None,
 ) -> int:  # fmt: skip
-    """Store `files` (path, size, mtime_ns) as waiting items in batches numbered from `first_batch`.
+    """Store `files` as waiting items in batches numbered from `first_batch`.
 
     With `least` the batches get smaller towards the end, down to so many items: all processes have a part in a small
     job, and none has long to do when the others have nothing left (guided self-scheduling; Polychronopoulos and Kuck,
@@ -46,9 +46,10 @@ def add_items(
                 [
                     {
                         "job_id": job_id, "batch_id": ids[number], "path": path, "size": size, "mtime_ns": mtime_ns,
-                        "state": ItemState.WAITING, "sha256": None, "error": None, "note": None,
+                        "etag": etag[0] if etag else None, "state": ItemState.WAITING, "sha256": None, "error": None,
+                        "note": None,
                     }
-                    for number, (path, size, mtime_ns) in zip(number_of, files, strict=True)
+                    for number, (path, size, mtime_ns, *etag) in zip(number_of, files, strict=True)
                 ],
             )  # fmt: skip
             last = select(func.max(item.c.id)).scalar_subquery()

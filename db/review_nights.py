@@ -1,7 +1,6 @@
 """Nights, jobs and parts as the review page tells of them."""
 
 import datetime as dt
-import os.path
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +10,7 @@ from db.engine import reading
 from db.items import ItemDetail
 from db.jobs import JobRow, find_jobs
 from db.schema import item, job, model, result, verdict
+from oddlot.places import joined, seen_from
 from oddlot.words import ItemState, JobState, Verdict
 
 EARLIER_JOBS = 60
@@ -107,7 +107,7 @@ def same_name(engine: Engine, of: ItemDetail, limit: int = 12) -> list[Earlier]:
 
     The name tells the part, or the place, where a camera numbers them so. Asked by whole paths, which have an index.
     """
-    name = os.path.relpath(of.path, of.source)
+    name = seen_from(of.path, of.source)
     others = (
         select(job.c.id, job.c.source)
         .join(model, model.c.id == job.c.model_id)
@@ -117,7 +117,7 @@ def same_name(engine: Engine, of: ItemDetail, limit: int = 12) -> list[Earlier]:
     )
     with reading(engine) as connection:
         folders: dict[str, None] = dict.fromkeys(row.source for row in connection.execute(others))
-        paths = [os.path.join(folder, name) for folder in folders]
+        paths = [joined(folder, name) for folder in folders]
         latest = select(func.max(verdict.c.id)).where(verdict.c.item_id == item.c.id).correlate(item).scalar_subquery()
         query: Any = (
             select(

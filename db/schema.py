@@ -22,7 +22,7 @@ from sqlalchemy import (
 from db.types import FilePath, Json, Line, Moment, Word
 from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Role, Verdict
 
-HEAD = "0008"
+HEAD = "0009"
 """The migration that this program needs; known here so that a query needs no Alembic."""
 
 metadata = MetaData(
@@ -149,6 +149,8 @@ item = Table(
     Column("path", FilePath, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
+    # Of an object: what names its content.
+    Column("etag", Line),
     Column("sha256", String(64)),
     Column("state", Word(ItemState), nullable=False),
     Column("error", Line),

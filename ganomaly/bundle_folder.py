@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ganomaly.manifest import SealedFiles, Verify
 from oddlot.errors import BundleError
+from oddlot.places import Place
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -81,7 +82,7 @@ class BundleFolder(SealedFiles):
 
 
 @contextmanager
-def refusing(path: Path) -> Iterator[None]:
+def refusing(path: Place) -> Iterator[None]:
     """Puts the path of the bundle before what is wrong with one of its files."""
     try:
         yield

@@ -53,3 +53,15 @@ class LateResult(OddlotError):  # noqa: N818 - names the event, not a fault of t
 
 class BrokerError(OddlotError):
     """The queue cannot be reached or started."""
+
+
+class StoreError(OddlotError):
+    """The object store does not answer, or lets nobody in: no picture, and no bundle, is at fault."""
+
+
+class ObjectTrouble(OddlotError):  # noqa: N818 - a reason for one object, as UnreadablePicture is for one picture
+    """One object cannot be had, whatever the store does for others; `missing`: it is not there."""
+
+    def __init__(self, reason: str, *, missing: bool = False) -> None:
+        super().__init__(reason)
+        self.missing = missing

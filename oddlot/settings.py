@@ -18,7 +18,8 @@ from urllib.parse import urlsplit
 import platformdirs
 
 from oddlot import secret_files
-from oddlot.errors import SettingsError
+from oddlot.errors import OddlotError, SettingsError
+from oddlot.places import Place, place_of
 from oddlot.words import LogForm, Runtime
 
 EMBEDDED = "embedded"
@@ -38,12 +39,13 @@ class Settings:
     broker_url: str = field(repr=False)
     """`embedded`, or the URL of a Redis-protocol server, `redis://...`, `rediss://...`, `redis+socket://...`, or of
     RabbitMQ, `amqp://...`, `amqps://...`."""
-    model_store: Path
-    """Folder where the bundles of all models stand; shared by all hosts."""
-    map_store: Path
-    """Folder where the heat maps of flagged and of audited items are put; shared by all hosts."""
-    thumb_store: Path
-    """Folder where thumbnails are kept; shared by all hosts."""
+    model_store: Place
+    """Folder, or `s3://bucket/prefix`, where the bundles of all models stand; shared by all hosts."""
+    map_store: Place
+    """Folder, or `s3://bucket/prefix`, where the heat maps of flagged and of audited items are put; shared by all
+    hosts."""
+    thumb_store: Place
+    """Folder, or `s3://bucket/prefix`, where thumbnails are kept; shared by all hosts."""
     database_password: str = field(default="", repr=False)
     """Password of the database, where it is not to stand in the URL."""
     broker_password: str = field(default="", repr=False)
@@ -80,6 +82,12 @@ class Settings:
     """Pictures with more pixels, by their header, are refused unread (decompression bombs)."""
     max_file_bytes: int = 1_000_000_000
     """Files larger than this are refused unread."""
+    s3_endpoint: str = ""
+    """Address of an S3 server of one's own, as `https://minio.plant:9000`; empty: Amazon's."""
+    s3_ca: str = ""
+    """File with the certificates by which that server is known; empty: those of the system, or of AWS_CA_BUNDLE."""
+    s3_reads: int = 16
+    """Objects that one worker process reads at a time."""
     review_host: str = "127.0.0.1"
     """Address at which the review page listens; any but this machine's own needs a password."""
     review_port: int = 8765
@@ -187,6 +195,8 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
     try:
         if kind is Path:
             return Path(value).expanduser().absolute()
+        if kind is Place:
+            return _place(name, value)
         if kind is bool:
             return value if isinstance(value, bool) else _SWITCH[value.strip().lower()]
         if kind is int and not isinstance(value, bool | float):
@@ -197,8 +207,15 @@ def _typed(name: str, kind: Any, value: Any) -> Any:
             return value
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError):  # the last: a ~user that is not there
         pass
-    word = {Path: "a path", int: "a whole number", float: "a number", str: "text", bool: "true or false"}[kind]
+    word = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(kind, "a path")
     raise SettingsError(f"ODDLOT_{name.upper()} (or {name} in oddlot.toml) must be {word}, not {value!r}")
+
+
+def _place(name: str, value: Any) -> Place:
+    try:
+        return place_of(os.fspath(value))
+    except OddlotError as error:
+        raise SettingsError(f"ODDLOT_{name.upper()}: {error}") from None
 
 
 def _check(settings: Settings) -> None:
@@ -208,7 +225,7 @@ def _check(settings: Settings) -> None:
         "settle_seconds": (0, 3_600), "picture_seconds": (1, 3_600), "child_megabytes": (0, 10**6),
         "fit_megabytes": (0, 10**7),
         "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12), "audit_items": (0, 100_000),
-        "review_port": (1, 65_535), "review_rate": (0, 10**6),
+        "review_port": (1, 65_535), "review_rate": (0, 10**6), "s3_reads": (1, 256),
     }  # fmt: skip
     for name, (low, high) in bounds.items():
         value = getattr(settings, name)
@@ -241,7 +258,7 @@ def _check(settings: Settings) -> None:
 
 def _check_addresses(settings: Settings) -> None:
     """Where reports go. No value is shown: each may hold a password."""
-    for name, kinds in (("public_url", "http"), ("webhook_url", "http"), ("smtp_url", "smtp")):
+    for name, kinds in (("public_url", "http"), ("webhook_url", "http"), ("s3_endpoint", "http"), ("smtp_url", "smtp")):
         value = getattr(settings, name)
         if not value:
             continue
@@ -258,6 +275,8 @@ def _check_addresses(settings: Settings) -> None:
                 f"ODDLOT_{name.upper()} is not a URL that begins with {kinds}:// or {kinds}s://: write special "
                 "characters of a password as %40 for @, %2F for /, and so on"
             )
+    if "@" in urlsplit(settings.s3_endpoint).netloc:
+        raise SettingsError("ODDLOT_S3_ENDPOINT holds no keys: they belong into AWS_ACCESS_KEY_ID and its like")
     if settings.report_folder:
         _typed("report_folder", Path, settings.report_folder)  # a ~user that is not there
     addresses = [*report_addresses(settings), *([settings.report_from] if settings.report_from else [])]

@@ -14,6 +14,8 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from oddlot.errors import UnreadablePicture
+from oddlot.places import is_address
+from pictures.stored import read_listed
 
 # Our own limit is checked on the header before anything is decoded; Pillow's would only warn.
 Image.MAX_IMAGE_PIXELS = None
@@ -71,13 +73,18 @@ class Decoded:
 
 
 def read_bytes(
-    path: str, *, max_file_bytes: int, root: str | None = None, expected: tuple[int, int] | None = None
-) -> tuple[bytes, str]:
+    path: str, *, max_file_bytes: int, root: str | None = None, expected: tuple[int, int] | None = None,
+    etag: str | None = None,
+) -> tuple[bytes, str]:  # fmt: skip
     """The whole file and its SHA-256, read once. Raises UnreadablePicture.
 
     `root`: an absolute folder without links in its own path; links must not lead out of it.
     `expected`: size in bytes and mtime in ns when it was listed.
+    Of `s3://` addresses the size and the `etag` are what they were listed with, and StoreError is raised where the
+    store is at fault and not the picture.
     """
+    if is_address(path):
+        return read_listed(path, max_file_bytes=max_file_bytes, root=root, expected=expected, etag=etag)
     with _open(path, root) as stream:
         before = os.fstat(stream.fileno())
         if expected is not None and (before.st_size, before.st_mtime_ns) != expected:

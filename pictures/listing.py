@@ -16,11 +16,13 @@ SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file as it was when the folder was listed; `path` is absolute, `size` in bytes, `mtime_ns` since 1970."""
+    """A file as it was when the folder was listed; `path` is absolute, `size` in bytes, `mtime_ns` since 1970. `etag`
+    is what names the content of an object, whose `path` is its address."""
 
     path: str
     size: int
     mtime_ns: int
+    etag: str | None = None
 
 
 @dataclass

@@ -10,8 +10,9 @@ from db.jobs import JobRow
 from db.models import ModelRow
 from db.nights import NightRow, nights_until
 from ganomaly.bundle import read_bundle_head
+from ganomaly.bundle_store import bundle_folder
 from ganomaly.calibration import Calibration
-from oddlot.errors import BundleError
+from oddlot.errors import BundleError, StoreError
 from oddlot.settings import Settings
 from report.charts import Series, TrendLine, TrendPoint, histogram, scatter, trend
 from report.summary import counted, plain, sentence
@@ -22,10 +23,12 @@ MOST_EVIDENCE = 12
 
 
 def calibration_of(settings: Settings, model: ModelRow) -> Calibration | None:
-    """What the model's bundle says of good pictures; None where the bundle is gone or damaged."""
+    """What the model's bundle says of good pictures; None where the bundle is gone or damaged, or its
+    store does not answer."""
     try:
-        return read_bundle_head(settings.model_store / model.bundle_uri, model.bundle_sha256).calibration
-    except BundleError:
+        folder = bundle_folder(settings.model_store / model.bundle_uri, model.bundle_sha256, settings.home)
+        return read_bundle_head(folder, model.bundle_sha256).calibration
+    except (BundleError, StoreError):
         return None
 
 

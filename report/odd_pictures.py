@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 from db.items import ItemDetail, get_item
 from db.results import ResultFilter, iter_results
 from oddlot.errors import BundleError, NotFoundError
+from oddlot.places import is_address, seen_from
 from oddlot.settings import Settings
 from pictures.heatmap import unpack_heat
 from pictures.preprocessing import Preprocessing
@@ -55,7 +56,9 @@ def odd_pictures(settings: Settings, engine: Engine, job_id: int, source: str) -
 
 
 def shown_path(path: str, source: str) -> str:
-    """The path of a file as seen from the folder that was submitted."""
+    """The path of a file as seen from the folder that was submitted, or the key of an object from its prefix."""
+    if is_address(path):
+        return seen_from(path, source)
     try:
         return str(PurePath(path).relative_to(source))
     except ValueError:

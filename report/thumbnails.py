@@ -1,11 +1,10 @@
 """The store of thumbnails: `<job>/<item>.webp`, made when somebody first looks, then only read."""
 
-from pathlib import Path
-
 import structlog
 
 from db.items import ItemDetail
 from oddlot.errors import BundleError, UnreadablePicture
+from oddlot.places import Place
 from oddlot.replacing import replace_file
 from oddlot.settings import Settings
 from pictures.preprocessing import Preprocessing
@@ -40,9 +39,9 @@ def thumbnail_of(settings: Settings, item: ItemDetail) -> bytes | None:
     return data
 
 
-def thumbnail_path(settings: Settings, job_id: int, item_id: int) -> Path:
+def thumbnail_path(settings: Settings, job_id: int, item_id: int) -> Place:
     """Where the thumbnail of an item is kept, or would be."""
-    return settings.thumb_store / str(job_id) / f"{item_id}.webp"
+    return settings.thumb_store / f"{job_id}/{item_id}.webp"
 
 
 def window_of(item: ItemDetail) -> tuple[float, float]:

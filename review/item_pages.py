@@ -8,6 +8,7 @@ from db.items import ItemDetail, get_item
 from db.review_nights import same_name
 from db.review_words import recent_kinds
 from db.verdicts import verdicts_of
+from oddlot.places import is_address
 from review.deciding import what_it_was
 from review.flagged_pages import picture_address
 from review.rendering import page
@@ -31,6 +32,6 @@ def _trouble(item: ItemDetail) -> str | None:
     """Why the picture cannot be shown as it was, as far as that can be told without reading it."""
     if item.sha256 is None:
         return "The file could not be read when it was inspected."
-    if not os.path.isfile(item.path):
+    if not is_address(item.path) and not os.path.isfile(item.path):
         return "The file is not there any more. What you see is a small copy, where one was made before."
     return None

@@ -18,7 +18,10 @@ import numpy as np
 from PIL import Image
 
 from ganomaly.bundle import read_golden
-from oddlot.errors import BundleError, UnreadablePicture
+from ganomaly.bundle_store import bundle_folder
+from oddlot import objects
+from oddlot.errors import BundleError, StoreError, UnreadablePicture
+from oddlot.places import place_of
 from pictures.decoding import decode, read_bytes
 from pictures.heatmap import COLD, HOTTEST, Heat, unpack_heat
 from pictures.preprocessing import Preprocessing
@@ -38,6 +41,7 @@ Answer = tuple[dict[str, Any], bytes]
 def serve() -> None:
     """Answer requests until the other side is gone."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    objects.hurry()
     out = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not get into the answers
     with open(out, "wb") as answers:
@@ -56,7 +60,7 @@ def _answer(request: dict[str, Any]) -> Answer:
     kinds: dict[str, Callable[[dict[str, Any]], Answer]] = {"picture": _picture, "heat": _heat, "nearest": _nearest}
     try:
         return kinds[request["what"]](request)
-    except (UnreadablePicture, BundleError) as reason:
+    except (UnreadablePicture, BundleError, StoreError) as reason:
         return {"trouble": str(reason)}, b""
     except OSError as error:
         return {"trouble": error.strerror or type(error).__name__}, b""
@@ -78,7 +82,7 @@ def _picture(request: dict[str, Any]) -> Answer:
 
 
 def _heat(request: dict[str, Any]) -> Answer:
-    heat = unpack_heat(Path(request["map"]).read_bytes())
+    heat = unpack_heat(place_of(request["map"]).read_bytes())
     if request["relative"]:
         heat = _relative(heat)
     looks = _looks(request)
@@ -98,7 +102,8 @@ def _relative(heat: Heat) -> Heat:
 def _nearest(request: dict[str, Any]) -> Answer:
     """Of the good pictures in the bundle the one that is most alike, by a small gray picture without its brightness."""
     looks = _looks(request)
-    golden = read_golden(Path(request["bundle"]), request["bundle_sha256"])
+    bundle = bundle_folder(place_of(request["bundle"]), request["bundle_sha256"], Path(request["home"]))
+    golden = read_golden(bundle, request["bundle_sha256"])
     if not len(golden) or looks is None:
         raise ValueError("the model keeps no good pictures")
     data, sha256 = read_bytes(request["path"], max_file_bytes=request["max_file_bytes"], root=request["root"])

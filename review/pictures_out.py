@@ -70,7 +70,7 @@ async def nearest(request: Request, item_id: int) -> Response:
     def make() -> Made:
         item, settings = get_item(request.app.state.engine, item_id), _settings(request)
         found = _ask(request, what="nearest", bundle=str(settings.model_store / item.bundle_uri),
-                     bundle_sha256=item.bundle_sha256, **_file(settings, item))  # fmt: skip
+                     bundle_sha256=item.bundle_sha256, home=str(settings.home), **_file(settings, item))  # fmt: skip
         return found, True
 
     return await _answer(make)

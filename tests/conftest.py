@@ -1,9 +1,11 @@
 """A real PostgreSQL server for the whole run, and a fresh database in it for each test that wants one."""
 
 import itertools
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
@@ -11,6 +13,9 @@ from postgres import postgres_folder, start_postgres
 from sqlalchemy import Engine
 
 from db.engine import open_database
+
+if TYPE_CHECKING:
+    from object_store import ObjectStore
 
 
 @pytest.fixture(scope="session")
@@ -37,6 +42,30 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     yield postgres_server.replace("/postgres?", f"/{name}?")
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def object_store_server() -> Iterator["ObjectStore"]:
+    from object_store import ObjectStore  # takes a second
+
+    server = ObjectStore()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def object_store(object_store_server: "ObjectStore", monkeypatch: pytest.MonkeyPatch) -> Iterator["ObjectStore"]:
+    """A server without faults and with an empty bucket, which the settings of this process and its children name."""
+    from oddlot import objects
+
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in object_store_server.variables.items():
+        monkeypatch.setenv(name, value)
+    object_store_server.begin(f"plant-{next(_numbers)}")
+    yield object_store_server
+    objects.close()
+    object_store_server.begin(None)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -149,11 +149,13 @@ def fit(
     Killed and started again with the same options and pictures, it goes on after the last finished epoch. Raises
     TrainingError or CalibrationError where the pictures cannot support what was asked for.
     """
+    from ganomaly.bundle_store import check_writable
     from ganomaly.runtime import check_precision
     from ganomaly.signing import load_signer
 
     progress = progress or Silent()
     check_options(options)
+    check_writable(settings.model_store)  # and not after an hour of training
     check_precision(options.precision, Runtime(settings.runtime))  # of this machine, not of the one that asked
     load_signer(settings.signing_key)  # one that cannot be read is said before the training, not after
     folder = Path(options.good_dir).expanduser()
@@ -190,6 +192,7 @@ def _fit_on(
 
     set_threads(threads)
     from ganomaly.bundle import write_bundle
+    from ganomaly.bundle_store import new_bundle
     from ganomaly.calibration import CROSS, SPLIT, Calibration
     from ganomaly.heat import MAP_SCALE, map_scale
     from ganomaly.signing import load_signer
@@ -235,12 +238,13 @@ def _fit_on(
             Path(options.defects_dir), detector, calibration, preprocessing, settings
         )
     uri = f"{options.name}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(3).hex()}"
-    sha256 = write_bundle(
-        settings.model_store / uri, detector=detector, calibration=calibration,
-        preprocessing=preprocessing.to_dict(), card=card, sheet=honesty.sheet,
-        golden=good.pixels[learnt.calibration[: preprocessing.at_once(GOLDEN_PICTURES)]],
-        sign=load_signer(settings.signing_key),
-    )  # fmt: skip
+    with new_bundle(settings.model_store / uri, settings.home) as new:
+        sha256 = write_bundle(
+            new, detector=detector, calibration=calibration,
+            preprocessing=preprocessing.to_dict(), card=card, sheet=honesty.sheet,
+            golden=good.pixels[learnt.calibration[: preprocessing.at_once(GOLDEN_PICTURES)]],
+            sign=load_signer(settings.signing_key),
+        )  # fmt: skip
     model = models.register_model(
         engine, name=options.name, bundle_uri=uri, bundle_sha256=sha256, architecture=options.architecture,
         threshold=calibration.threshold, false_alarms=calibration.false_alarms, card=card,

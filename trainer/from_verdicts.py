@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from db.verdicts import confirmed
+from oddlot.places import is_address
 from oddlot.words import Verdict
 from pictures.listing import FoundFile
 
@@ -56,14 +57,15 @@ def judged_pictures(engine: Engine, name: str, present: Collection[str]) -> Judg
         if one.path in there:
             in_folder.add(one.path)
             continue
-        try:
-            status = os.stat(one.path)
-        except OSError:
-            gone.add(one.path)
-            continue
-        if (status.st_size, status.st_mtime_ns) != (one.size, one.mtime_ns):
-            changed.add(one.path)
-            continue
+        if not is_address(one.path):  # an object is asked for when it is read
+            try:
+                status = os.stat(one.path)
+            except OSError:
+                gone.add(one.path)
+                continue
+            if (status.st_size, status.st_mtime_ns) != (one.size, one.mtime_ns):
+                changed.add(one.path)
+                continue
         found.files.append(FoundFile(one.path, one.size, one.mtime_ns))
         found.items[one.path] = one.item_id
         found.roots[one.path] = one.source

@@ -39,6 +39,7 @@ def apply_threshold(engine: Engine, settings: Settings, model: ModelRow, calibra
     model already, BundleError where the bundle is damaged or the new one cannot be written.
     """
     from ganomaly.bundle import read_bundle_head
+    from ganomaly.bundle_store import new_bundle
     from ganomaly.rethreshold import rethreshold
     from ganomaly.signing import load_signer, load_trusted_keys
 
@@ -66,10 +67,11 @@ def apply_threshold(engine: Engine, settings: Settings, model: ModelRow, calibra
         "was measured with the old one.",
     ]
     uri = f"{model.name}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(3).hex()}"
-    sha256 = rethreshold(
-        folder, model.bundle_sha256, settings.model_store / uri, calibration=calibration, card=card,
-        trusted=load_trusted_keys(settings.trusted_keys), sign=sign,
-    )  # fmt: skip
+    with new_bundle(settings.model_store / uri, settings.home) as new:
+        sha256 = rethreshold(
+            folder, model.bundle_sha256, new, calibration=calibration, card=card,
+            trusted=load_trusted_keys(settings.trusted_keys), sign=sign,
+        )  # fmt: skip
     return models.register_model(
         engine, name=model.name, bundle_uri=uri, bundle_sha256=sha256, architecture=model.architecture,
         threshold=calibration.threshold, false_alarms=calibration.false_alarms, card=card,
@@ -78,4 +80,7 @@ def apply_threshold(engine: Engine, settings: Settings, model: ModelRow, calibra
 
 
 def _folder(settings: Settings, model: ModelRow) -> Path:
-    return settings.model_store / model.bundle_uri  # an absolute one stays itself
+    from ganomaly.bundle_store import bundle_folder
+
+    # An absolute one stays itself.
+    return bundle_folder(settings.model_store / model.bundle_uri, model.bundle_sha256, settings.home)

@@ -19,6 +19,7 @@ from db.engine import reading
 from db.models import ModelRow
 from db.schema import item, job
 from oddlot.errors import OddlotError, UnreadablePicture
+from oddlot.places import is_address, place_of
 from oddlot.processes import available_cores
 from oddlot.settings import Settings
 from worker import scoring_process
@@ -110,7 +111,7 @@ def latest_pictures(engine: Engine, name: str) -> list[str]:
     )
     with reading(engine) as connection:
         paths = connection.execute(select(item.c.path).where(item.c.job_id == latest).limit(FILES)).scalars().all()
-    return [path for path in paths if Path(path).is_file()]
+    return [path for path in paths if is_address(path) or Path(path).is_file()]
 
 
 def _two_digits(count: float) -> int:
@@ -120,13 +121,15 @@ def _two_digits(count: float) -> int:
 def _work(wish: Wish) -> float:
     """Pictures a second of this process."""
     from ganomaly.bundle import read_golden
+    from ganomaly.bundle_store import bundle_folder
     from ganomaly.scoring import SCORING_BATCH
     from pictures.reading import read_picture
 
     scoring_process.threads = wish.threads
-    model = scoring_process.model(Path(wish.store), wish.uri, wish.sha256)
+    store = place_of(wish.store)
+    model = scoring_process.model(store, wish.uri, wish.sha256)
     together = model.preprocessing.at_once(SCORING_BATCH)
-    golden = read_golden(Path(wish.store) / wish.uri)
+    golden = read_golden(bundle_folder(store / wish.uri, wish.sha256, scoring_process.settings().home))
 
     def batch(start: int) -> np.ndarray:
         found: list[np.ndarray] = []

@@ -51,11 +51,13 @@ class Comparison:
 def scoring_alike(engine: Engine, settings: Settings, model: ModelRow) -> list[int]:
     """The numbers of all versions of that model whose raw scores are the same as its own, itself included; those whose
     bundle is gone cannot be known to be."""
+    from ganomaly.bundle_store import bundle_folder
     from ganomaly.rethreshold import scoring_hashes
 
     def hashes(row: ModelRow) -> tuple[str, ...] | None:
         try:
-            return scoring_hashes(settings.model_store / row.bundle_uri, row.bundle_sha256)
+            folder = bundle_folder(settings.model_store / row.bundle_uri, row.bundle_sha256, settings.home)
+            return scoring_hashes(folder, row.bundle_sha256)
         except BundleError:
             return None
 

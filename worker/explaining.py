@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from db.items import ItemDetail
-from oddlot.errors import BundleError, UnreadablePicture
+from oddlot.errors import BundleError, StoreError, UnreadablePicture
 from oddlot.settings import Settings
 from oddlot.words import ItemState
 from pictures.decoding import Decoded, decode, read_bytes
@@ -85,7 +85,7 @@ def explain(settings: Settings, item: ItemDetail) -> Explanation:
 def _model(settings: Settings, item: ItemDetail, found: Explanation) -> scoring_process.Model | None:
     try:
         model = scoring_process.model(settings.model_store, item.bundle_uri, item.bundle_sha256)
-    except BundleError as error:
+    except (BundleError, StoreError) as error:
         found.notes.append(f"not computed again: {error}")
         network = item.card.get("network")
         found.localises = not (isinstance(network, dict) and network.get("score") == "latent")
@@ -115,7 +115,7 @@ def _unchanged_bytes(settings: Settings, item: ItemDetail, found: Explanation) -
     """The bytes that were inspected, and no others."""
     try:
         data, sha256 = read_bytes(item.path, max_file_bytes=settings.max_file_bytes, root=item.source)
-    except UnreadablePicture as reason:
+    except (UnreadablePicture, StoreError) as reason:
         found.notes.append(f"not computed again: {item.path}: {reason}")
         return None
     if sha256 != item.sha256:

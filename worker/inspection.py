@@ -16,7 +16,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 import oddlot
 from db import batches, endings, models, splitting, workers
-from oddlot.errors import BundleError, LateResult, UnreadablePicture
+from oddlot.errors import BundleError, LateResult, StoreError, UnreadablePicture
 from oddlot.leases import kept_lease
 from oddlot.processes import identity
 from oddlot.settings import Settings
@@ -39,8 +39,14 @@ log = structlog.get_logger()
 DATABASE_AWAY = (OperationalError, InterfaceError)
 """What SQLAlchemy raises where a database does not answer, is full or is locked by others for too long."""
 
+NOBODYS_FAULT = (*DATABASE_AWAY, StoreError)
+"""After which an attempt does not count."""
+
 LOAD_PAUSE = 20.0
 """Seconds that a process of many hosts waits when it cannot load a model: it would empty the queue in no time."""
+
+STORE_PAUSE = 5.0
+"""Seconds that a process waits when the object store does not answer, before it takes the next batch."""
 
 CHILD_SILENCE = 3600.0
 """Seconds without a finished batch after which a child is not shown any more: it may just have nothing to do."""
@@ -88,6 +94,10 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
             _give_back(engine, settings, claim, error)
             time.sleep(LOAD_PAUSE)
             return
+        except StoreError as error:
+            _give_back(engine, settings, claim, error)
+            time.sleep(STORE_PAUSE)
+            return
         except Exception as error:
             _give_back(engine, settings, claim, error)
             return
@@ -124,14 +134,16 @@ def _fail_job(engine: Engine, claim: batches.Claim, error: BundleError) -> None:
 def _give_back(engine: Engine, settings: Settings, claim: batches.Claim, error: Exception) -> None:
     """Not the pictures' doing as far as we know: another attempt, and after some of them the batch is split.
 
-    A database that does not answer is no picture's doing for sure: then the attempt does not count. Where memory ran
-    out, the same batch would need as much again: it is halved at once.
+    A database or an object store that does not answer is no picture's doing for sure: then the attempt does not count.
+    Where memory ran out, the same batch would need as much again: it is halved at once.
     """
     traceback.clear_frames(error.__traceback__)  # they hold the picture for which memory ran out
-    log.error("batch given back", job=claim.job_id, batch=claim.number, exc_info=error)
     reason = scoring_process.one_line(error)
+    # Where a store was asked says nothing about why it does not answer.
+    told = {"error": reason} if isinstance(error, StoreError) else {"exc_info": error}
+    log.error("batch given back", job=claim.job_id, batch=claim.number, **told)
     try:
-        if isinstance(error, DATABASE_AWAY):
+        if isinstance(error, NOBODYS_FAULT):
             batches.release_batch(engine, claim, reason, count_attempt=False)
         else:
             splitting.fail_batch(

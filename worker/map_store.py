@@ -1,9 +1,8 @@
 """The map store: one small file for each flagged or audited item, `<job>/<item>.png`, written before its result is."""
 
-from pathlib import Path
-
 import structlog
 
+from oddlot.places import Place
 from oddlot.replacing import replace_file
 
 log = structlog.get_logger()
@@ -16,7 +15,7 @@ class MapWriter:
     batch goes on without maps, and its results say so by having no map.
     """
 
-    def __init__(self, store: Path, job_id: int) -> None:
+    def __init__(self, store: Place, job_id: int) -> None:
         self._store, self._job_id = store, job_id
         self._works = True
 
@@ -37,6 +36,6 @@ class MapWriter:
         return uri
 
 
-def read_map(store: Path, uri: str) -> bytes:
+def read_map(store: Place, uri: str) -> bytes:
     """The bytes of a map. Raises OSError."""
     return (store / uri).read_bytes()

@@ -6,7 +6,6 @@ made of schedule and due time: whoever goes on with a run that somebody else has
 
 import datetime as dt
 from collections.abc import Callable
-from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
@@ -17,6 +16,7 @@ from db.engine import now, reading
 from db.jobs import JobRow, night_of
 from db.schedules import RunRow, ScheduleRow
 from oddlot.errors import DatabaseError, OddlotError, StateError
+from oddlot.places import place_of
 from oddlot.processes import identity, is_provably_dead
 from oddlot.settings import Settings
 from worker import scoring_process
@@ -113,7 +113,7 @@ def _submission(schedule: ScheduleRow, due_at: dt.datetime) -> Submission:
     times = due_times(schedule)
     day = times.day_of(due_at)
     return Submission(
-        model=schedule.model_name, folder=Path(folder_on(schedule.folder, day)), line=schedule.line,
+        model=schedule.model_name, folder=place_of(folder_on(schedule.folder, day)), line=schedule.line,
         only_new=schedule.only_new, key=_key(schedule, due_at), night=night_of(times.local(due_at)),
     )  # fmt: skip
 

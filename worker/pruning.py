@@ -4,21 +4,20 @@ Rows go before files. So no result ever names a map that is gone; and a file who
 job that says it is pruned, where the next pruning finds it.
 """
 
-import contextlib
-import os
 import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import structlog
 from sqlalchemy import Engine
 
 from db import pruning
 from db.pruning import Rule
+from oddlot.places import Place
 from oddlot.settings import Settings
+from worker.stored_files import StoredFile, remove_folder, stored_files
 
 log = structlog.get_logger()
 
@@ -78,11 +77,11 @@ def preview(engine: Engine, settings: Settings, rules: Sequence[Rule]) -> Freed:
             freed.jobs, freed.results = freed.jobs + 1, freed.results + rows.results
             freed.audits += rows.audits
             for store, kind in _stores(settings):
-                for entries in _parts(_entries(store / str(job_id))):
+                for entries in _parts(stored_files(store / str(job_id))):
                     kept = pruning.judged_among(engine, _items(entries)) if rule.keep_verdicts else set()
                     for entry in entries:
                         if _item(entry) not in kept:
-                            freed.file_bytes += entry.stat(follow_symlinks=False).st_size
+                            freed.file_bytes += entry.size()
                             freed.files[kind] += 1
     return freed
 
@@ -127,7 +126,7 @@ def remove_leftovers(engine: Engine, settings: Settings, freed: Freed) -> None:
     """Remove files of pruned jobs that came after their pruning, as from a worker that was frozen meanwhile."""
     names: set[int] = set()
     for store, _ in _stores(settings):
-        names.update(int(entry.name) for entry in _entries(store) if re.fullmatch(r"\d{1,18}", entry.name))
+        names.update(int(entry.name) for entry in stored_files(store) if re.fullmatch(r"\d{1,18}", entry.name))
     for job_id in sorted(pruning.pruned_among(engine, sorted(names))):
         for _ in _remove_files(engine, settings, job_id, freed):
             time.sleep(LEAST_PAUSE)
@@ -138,7 +137,7 @@ def _remove_files(engine: Engine, settings: Settings, job_id: int, freed: Freed)
     for store, kind in _stores(settings):
         folder = store / str(job_id)
         try:
-            parts = list(_parts(_entries(folder)))
+            parts = list(_parts(stored_files(folder)))
         except OSError as error:
             freed.failed.append(f"{folder}: {error.strerror}")
             continue
@@ -149,49 +148,39 @@ def _remove_files(engine: Engine, settings: Settings, job_id: int, freed: Freed)
                 if number is None or number in gone:
                     _remove(entry, kind, freed)
             yield
-        with contextlib.suppress(OSError):  # something is kept in it, or it is not there
-            os.rmdir(folder)
+        remove_folder(folder)
 
 
-def _remove(entry: "os.DirEntry[str]", kind: str, freed: Freed) -> None:
+def _remove(entry: StoredFile, kind: str, freed: Freed) -> None:
     try:
-        size = entry.stat(follow_symlinks=False).st_size
-        os.unlink(entry.path)
+        size = entry.size()
+        entry.remove()
     except FileNotFoundError:
         return  # another pruning was faster, and counts it
     except OSError as error:
-        freed.failed.append(f"{entry.path}: {error.strerror}")
+        freed.failed.append(f"{entry.place}: {error.strerror}")
         return
     freed.file_bytes += size
     freed.files[kind] += 1
 
 
-def _stores(settings: Settings) -> tuple[tuple[Path, str], ...]:
+def _stores(settings: Settings) -> tuple[tuple[Place, str], ...]:
     """Each store of files, and what its files are."""
     return (settings.map_store, "maps"), (settings.thumb_store, "thumbnails")
 
 
-def _entries(folder: Path) -> list["os.DirEntry[str]"]:
-    """What a folder holds; nothing where there is none. Raises OSError where it cannot be read."""
-    try:
-        with os.scandir(folder) as found:
-            return list(found)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _parts(entries: list["os.DirEntry[str]"]) -> Iterator[list["os.DirEntry[str]"]]:
+def _parts(entries: list[StoredFile]) -> Iterator[list[StoredFile]]:
     """Our files among them, a thousand at a time; what is not called like ours is nobody's business here."""
     ours = [entry for entry in entries if _FILE.fullmatch(entry.name) or _UNFINISHED.fullmatch(entry.name)]
     for start in range(0, len(ours), pruning.STEP):
         yield ours[start : start + pruning.STEP]
 
 
-def _item(entry: "os.DirEntry[str]") -> int | None:
+def _item(entry: StoredFile) -> int | None:
     """The item that a file belongs to; None for one that was never finished."""
     match = _FILE.fullmatch(entry.name)
     return int(match[1]) if match else None
 
 
-def _items(entries: Sequence["os.DirEntry[str]"]) -> list[int]:
+def _items(entries: Sequence[StoredFile]) -> list[int]:
     return [number for entry in entries if (number := _item(entry)) is not None]

@@ -4,13 +4,13 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine
 
 from db.engine import open_database
-from oddlot.errors import BundleError
+from oddlot.errors import BundleError, StoreError
+from oddlot.places import Place
 from oddlot.settings import Settings, load_settings
 from oddlot.words import Runtime
 
@@ -51,20 +51,19 @@ def _engine_of(_pid: int) -> Engine:
     return open_database(settings().database_url)
 
 
-def model(store: Path, uri: str, sha256: str) -> Model:
+def model(store: Place, uri: str, sha256: str) -> Model:
     """The bundle at `uri`, which is below `store` unless absolute: loaded, verified against `sha256` and kept.
 
-    Raises BundleError, also for what has nothing to do with the bundle: no picture is at fault either way.
+    Raises BundleError, also for what has nothing to do with the bundle: no picture is at fault either way; StoreError
+    where the object store in which it is does not answer.
     """
     if sha256 in _models:
         _models.move_to_end(sha256)
         return _models[sha256]
     path = store / uri
-    if not path.is_dir():
-        raise BundleError(f"the model's bundle {path} is missing: restore the model store, then retry the job")
     try:
         loaded = _load(path, sha256)
-    except BundleError:
+    except (BundleError, StoreError):
         raise
     except Exception as error:  # no memory, a library that does not fit this machine
         raise BundleError(f"the model's bundle {path} cannot be loaded here: {one_line(error)}") from error
@@ -74,13 +73,17 @@ def model(store: Path, uri: str, sha256: str) -> Model:
     return loaded
 
 
-def _load(path: Path, sha256: str) -> Model:
+def _load(path: Place, sha256: str) -> Model:
     from ganomaly.bundle import open_bundle
+    from ganomaly.bundle_store import bundle_folder
     from ganomaly.signing import load_trusted_keys
     from pictures.preprocessing import Preprocessing
 
     trusted = load_trusted_keys(settings().trusted_keys)
-    bundle = open_bundle(path, sha256, runtime=Runtime(settings().runtime), threads=threads, trusted=trusted)
+    folder = bundle_folder(path, sha256, settings().home, signed=trusted is not None)
+    if not folder.is_dir():
+        raise BundleError(f"the model's bundle {path} is missing: restore the model store, then retry the job")
+    bundle = open_bundle(folder, sha256, runtime=Runtime(settings().runtime), threads=threads, trusted=trusted)
     preprocessing = Preprocessing.from_dict(bundle.preprocessing)
     if preprocessing.shape != bundle.detector.picture_shape:
         raise BundleError(

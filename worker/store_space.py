@@ -18,8 +18,8 @@ class StoreSpace:
             "home": settings.home, "models": settings.model_store, "maps": settings.map_store,
             "thumbnails": settings.thumb_store,
         }  # fmt: skip
-        # A store that is elsewhere, behind a URL, has no room that could be asked for.
-        self._stores = {name: Path(store) for name, store in stores.items() if "://" not in str(store)}
+        # An object store has no room that could be asked for.
+        self._stores = {name: store for name, store in stores.items() if isinstance(store, Path)}
         self._looking: threading.Thread | None = None
         self._found: dict[str, tuple[int, int]] = {}
 

@@ -1,21 +1,21 @@
 """From a folder to a job: list, write items and batches, commit, then publish."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 from sqlalchemy import Engine
 
 from db import endings, jobs, listing, models
 from db.jobs import JobRow
 from oddlot.errors import OddlotError, StateError
+from oddlot.places import Place, place_of
 from oddlot.queue import DEFAULT_PRIORITY
 from oddlot.settings import Settings
 from oddlot.words import JobState
-from pictures.listing import FoundFile, ListingReport, list_folder
+from pictures.listing import FoundFile, ListingReport
+from pictures.sources import check_source, list_source
 from worker import broker, publishing
 
 LISTING_CHUNK = 10_000
@@ -28,10 +28,10 @@ LISTING_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Submission:
-    """What a user asks for: a folder against a model."""
+    """What a user asks for: a folder, or a prefix in an object store, against a model."""
 
     model: str
-    folder: Path
+    folder: Place
     line: str | None = None
     lot: str | None = None
     only_new: bool = False
@@ -56,14 +56,7 @@ def submit(
     returned as it is, but for one whose listing died: that is listed now. Raises OddlotError for a folder that cannot
     be listed and NotFoundError for a model that is not there.
     """
-    folder = submission.folder.expanduser()
-    try:
-        os.scandir(folder).close()  # before there is a job, which could not be listed then
-    except (FileNotFoundError, NotADirectoryError):
-        raise OddlotError(f"{folder} is not a folder: give the folder that holds the pictures") from None
-    except OSError as error:
-        raise OddlotError(f"{folder} cannot be listed: {error.strerror}") from error
-    source = folder.resolve()
+    source = check_source(submission.folder)  # before there is a job, which could not be listed then
     model = models.get_model(engine, submission.model, submission.version)
     job_id, created = jobs.create_job(
         engine, model_id=model.id, source=str(source), line=submission.line,
@@ -107,11 +100,11 @@ def list_items(
 def _list_items(engine: Engine, settings: Settings, job: JobRow, on_listed: Callable[[int], None] | None) -> JobRow:
     report = ListingReport()
     found, seen_before, batch = 0, 0, 1
-    files = list_folder(
-        Path(job.source), report,
+    files = list_source(
+        place_of(job.source), report,
         recursive=job.recursive, glob=job.glob, settle_seconds=settings.settle_seconds,
     )  # fmt: skip
-    ended, beyond = False, list[tuple[str, int, int]]()
+    ended, beyond = False, list[jobs.Listed]()
     while not ended:
         chunk, ended = _next_chunk(files, job, beyond)
         chunk, beyond = chunk[:LISTING_CHUNK], chunk[LISTING_CHUNK:]
@@ -134,15 +127,13 @@ def _list_items(engine: Engine, settings: Settings, job: JobRow, on_listed: Call
     )
 
 
-def _next_chunk(
-    files: Iterator[FoundFile], job: JobRow, chunk: list[tuple[str, int, int]]
-) -> tuple[list[tuple[str, int, int]], bool]:
+def _next_chunk(files: Iterator[FoundFile], job: JobRow, chunk: list[jobs.Listed]) -> tuple[list[jobs.Listed], bool]:
     """`chunk` with the next files, LISTING_CHUNK and one more, and whether there is none beyond them; fewer on a slow
     share, so that the listing is heard of in time."""
     began = time.monotonic()
     try:
         for file in files:
-            chunk.append((file.path, file.size, file.mtime_ns))
+            chunk.append((file.path, file.size, file.mtime_ns, file.etag))
             if len(chunk) > LISTING_CHUNK or time.monotonic() - began > LISTING_SECONDS:
                 return chunk, False
     except OddlotError as error:

@@ -116,9 +116,11 @@ EIGHTH = [
     " (1, 2, 'press 3', 1, 2, 1, 1, 0, 0, 0.5, 1.5, 2.5, 0.25)",
 ]
 
+NINTH = [*EIGHTH, "UPDATE item SET etag = '9b2cf535f27731c974343645a3985328' WHERE id = 4"]
+
 ROWS = {
     "0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH, "0007": SEVENTH,
-    "0008": EIGHTH,
+    "0008": EIGHTH, "0009": NINTH,
 }  # fmt: skip
 """What each revision may hold."""
 

@@ -93,6 +93,7 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "review_host": "0.0.0.0", "review_password": "sesame", "review_names": "oddlot.plant", "runtime": "tensorflow",
         "log": "json",
         "review_proxies": "10.0.0.1", "signing_key": "/etc/oddlot/key", "trusted_keys": "/etc/oddlot/trusted",
+        "s3_endpoint": "https://minio.plant:9000", "s3_ca": "/etc/plant-ca.pem",
     }  # fmt: skip
     numbers = {
         "batch_size": 5,
@@ -110,6 +111,7 @@ def test_every_setting_can_be_given_as_variable_and_in_the_file(home, tmp_path) 
         "fit_megabytes": 700,
         "max_pixels": 1000,
         "max_file_bytes": 2000,
+        "s3_reads": 8,
     }
     addresses = {"database_url": "postgresql://:p%2Fw@host/db", "broker_url": "redis://:p%40w@host/0"}
     expected = Settings(**paths, **(texts | addresses), **numbers, hold=False)
