@@ -7,9 +7,7 @@ from typing import Any
 HERE = Path(__file__).parent
 
 project = "Oddlot"
-author = "the makers of Oddlot"
-project_copyright = author
-version = release = re.search(r'^version = "(.+)"', (HERE.parent / "pyproject.toml").read_text(), re.MULTILINE)[1]  # type: ignore[index]
+version = release = re.search(r'^version = "(.+)"', (HERE.parent / "pyproject.toml").read_text(), re.MULTILINE)[1]
 
 extensions = ["myst_parser"]
 exclude_patterns = ["_build"]
@@ -18,11 +16,11 @@ smartquotes = False  # two hyphens are an option, not a dash
 
 html_theme = "furo"
 html_title = f"Oddlot {release}"
-html_static_path = ["static"]
-html_css_files = ["site.css"]
+html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
+
 
 def fill_toctrees(app: Any, docname: str, source: list[str]) -> None:
     """Leave out of the start page what is not there, and add what it does not name.
@@ -32,8 +30,9 @@ def fill_toctrees(app: Any, docname: str, source: list[str]) -> None:
     if docname != "index":
         return
     text = source[0]
-    named = set(re.findall(r"^[\w-]+$", text, re.MULTILINE))
-    there = {path.stem for path in HERE.glob("*.md")} - {"index"}
+    named = set(re.findall(r"^[\w/-]+$", text, re.MULTILINE))
+    pages = [*HERE.glob("*.md"), *HERE.glob("how-to/*.md")]
+    there = {path.relative_to(HERE).with_suffix("").as_posix() for path in pages} - {"index"}
     for name in named - there:
         text = re.sub(rf"^{re.escape(name)}\n", "", text, flags=re.MULTILINE)
     if more := sorted(there - named):

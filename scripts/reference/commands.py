@@ -15,8 +15,8 @@ HEAD = """\
 
 <!-- Made from the code by `python -m scripts.reference`: do not edit. -->
 
-Every command explains itself with `--help`. Those that print data print JSON with `--json`: data goes to standard output,
-everything else to standard error.
+Every command explains itself with `--help`. Those that print data print JSON with `--json`: data goes to standard
+output, everything else to standard error.
 
 """
 
@@ -40,8 +40,7 @@ def page() -> str:
         if not line.startswith("* `--help`"):
             kept.append(line.replace("```console", "```text").removeprefix("$ "))
     text = re.sub(r"\*\*Options\*\*:\n\n(?!\*)", "", "\n".join(kept))  # where --help was the only one
-    text = text.replace("**Usage**:\n\n", "").replace("**Options**:", "Options:").replace("**Arguments**:", "Arguments:")
-    text = text.replace("**Commands**:", "Commands:")
+    text = re.sub(r"\*\*(Arguments|Options|Commands)\*\*:", r"\1:", text.replace("**Usage**:\n\n", ""))
     return f"{HEAD}{_exit_codes()}\n\n{text.strip()}\n"
 
 

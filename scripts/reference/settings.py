@@ -3,13 +3,11 @@
 import ast
 import inspect
 import re
+import tempfile
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
-from oddlot import settings
 from oddlot.errors import SettingsError
 from oddlot.settings import Settings, load_settings
 
@@ -18,9 +16,10 @@ HEAD = """\
 
 <!-- Made from the code by `python -m scripts.reference`: do not edit. -->
 
-A setting is an environment variable, `ODDLOT_BATCH_SIZE=64`, or a line of `oddlot.toml`, `batch_size = 64`. The variable
-wins. `oddlot.toml` is looked for where `ODDLOT_CONFIG` says, else in the current folder, else in the home. A value that
-is not of its type or out of its bounds, and a name in `oddlot.toml` that does not exist, is refused in one line.
+A setting is an environment variable, `ODDLOT_BATCH_SIZE=64`, or a line of `oddlot.toml`, `batch_size = 64`. The
+variable wins. `oddlot.toml` is looked for where `ODDLOT_CONFIG` says, else in the current folder, else in the home. A
+value that is not of its type or out of its bounds, and a name in `oddlot.toml` that does not exist, is refused in one
+line.
 
 The value of every setting that is text may stand in a file: `ODDLOT_REVIEW_PASSWORD_FILE=/etc/oddlot/review_password`.
 That is the better place for a password: what stands in the environment, or on a command line, others can read. Settings
@@ -57,7 +56,7 @@ def docstrings() -> dict[str, str]:
 
 
 def _section(one: "Field[Any]", text: str) -> str:
-    kind, bounds = KINDS[one.type], _bounds(one)  # type: ignore[index]
+    kind, bounds = KINDS[one.type], _bounds(one)
     facts = f"{kind}{f', {bounds}' if bounds else ''}; {_default(one)}."
     secret = "" if one.repr else " It may hold a secret."
     return f"\n## `ODDLOT_{one.name.upper()}`\n\n{text}\n\n{facts}{secret}\n"
@@ -68,9 +67,8 @@ def _default(one: "Field[Any]") -> str:
         value = str(one.default).lower() if isinstance(one.default, bool) else str(one.default)
         return f"default `{value}`" if value else "empty unless it is set"
     if one.name == "home":
-        folder = "~" / Path(platformdirs.user_data_path(settings.__package__)).relative_to(Path.home())
-        return f"default `{folder}` on Linux"
-    value = getattr(load_settings({"ODDLOT_HOME": "/HOME", "ODDLOT_CONFIG": ""}), one.name)
+        return "default the user's own folder for data, on Linux `~/.local/share/oddlot`"
+    value = getattr(_load(), one.name)
     return f"default `{str(value).replace('/HOME', 'HOME')}`"
 
 
@@ -79,14 +77,19 @@ def _bounds(one: "Field[Any]") -> str:
     if one.type not in (int, float, str) or (one.type is str and one.default == ""):
         return ""
     wrong = "?" if one.type is str else BEYOND
-    environ = {"ODDLOT_HOME": "/HOME", f"ODDLOT_{one.name.upper()}": wrong}
     try:
-        load_settings(environ)
+        _load(**{f"ODDLOT_{one.name.upper()}": wrong})
     except SettingsError as error:
         if found := re.search(r"must be (?:between ([\d.]+) and ([\d.]+)|one of ([\w, ]+)), not", str(error)):
             low, high, words = found.groups()
             return f"one of {_code(words.split(', '))}" if words else f"{_number(low)} to {_number(high)}"
     return ""
+
+
+def _load(**environ: str) -> Settings:
+    """The settings of somebody who has set nothing else, whatever stands in an oddlot.toml here."""
+    with tempfile.NamedTemporaryFile(suffix=".toml") as empty:
+        return load_settings({"ODDLOT_HOME": "/HOME", "ODDLOT_CONFIG": empty.name} | environ)
 
 
 def _code(words: list[str]) -> str:

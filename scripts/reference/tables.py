@@ -33,8 +33,8 @@ def page() -> str:
 
 
 def descriptions() -> dict[str, str]:
-    """What each table and column holds, by `table` and `table.column`: a comment above it in db/schema.py, else the data
-    dictionary. Raises ValueError where something has no description, or two, or does not exist."""
+    """What each table and column holds, by `table` and `table.column`: a comment above it in db/schema.py, else the
+    data dictionary. Raises ValueError where something has no description, or two, or does not exist."""
     commented = comments()
     named = TABLES | {f"{table}.{column}": text for table, of in COLUMNS.items() for column, text in of.items()}
     there = {one.name for one in schema.metadata.sorted_tables}

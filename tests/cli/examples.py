@@ -33,11 +33,11 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     """All fenced blocks of a page, without their indentation; a line that ends with a backslash holds the next, too."""
-    found = _BLOCK.findall(page.read_text(encoding="utf-8"))
-    return [
-        Block(language, mark, [line.strip() for line in textwrap.dedent(text).replace("\\\n", " ").splitlines() if line])
-        for _, language, mark, text in found
-    ]
+    found = []
+    for _, language, mark, text in _BLOCK.findall(page.read_text(encoding="utf-8")):
+        lines = textwrap.dedent(text).replace("\\\n", " ").splitlines()
+        found.append(Block(language, mark, [line.strip() for line in lines if line.strip()]))
+    return found
 
 
 def commands(page: Path) -> list[str]:
@@ -60,7 +60,8 @@ def run(lines: Sequence[str], folder: Path, environ: Mapping[str, str]) -> str:
     log = folder / "example.log"
     with log.open("w") as stream:
         process = subprocess.Popen(
-            ["bash", script], cwd=folder, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
+            ["bash", script], cwd=folder, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream,
+            start_new_session=True,
             env={**environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(REPOSITORY)},
         )  # fmt: skip
         try:

@@ -1,4 +1,4 @@
-"""Every command that the tutorial and the how-to pages show does what it says; and every page names only what there is."""
+"""Every command that the tutorial and the how-to pages show does what it says; all pages name only what there is."""
 
 import contextlib
 import re
