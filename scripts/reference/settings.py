@@ -6,7 +6,7 @@ import re
 import tempfile
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from oddlot.errors import SettingsError
 from oddlot.settings import Settings, load_settings
@@ -56,7 +56,8 @@ def docstrings() -> dict[str, str]:
 
 
 def _section(one: "Field[Any]", text: str) -> str:
-    kind, bounds = KINDS[one.type], _bounds(one)
+    kind = KINDS.get(one.type) or KINDS[get_args(one.type)[0]]  # of several, the first is the usual one
+    bounds = _bounds(one)
     facts = f"{kind}{f', {bounds}' if bounds else ''}; {_default(one)}."
     secret = "" if one.repr else " It may hold a secret."
     return f"\n## `ODDLOT_{one.name.upper()}`\n\n{text}\n\n{facts}{secret}\n"
