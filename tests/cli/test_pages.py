@@ -28,12 +28,12 @@ PLACES = {
 
 
 class Stage:
-    """A user with a home where it always is, a folder to stand in, and pictures in it."""
+    """A user with a home where it usually is, a folder to stand in, and pictures in it."""
 
     def __init__(self, folder: Path, environ: dict[str, str], drawn: Path) -> None:
         self.folder, self.home = folder, folder / ".local" / "share" / "oddlot"
         kept = {name: value for name, value in environ.items() if name not in ("ODDLOT_HOME", "XDG_DATA_HOME")}
-        self.environ = kept | {"HOME": str(folder)}
+        self.environ = kept | {"HOME": str(folder), "ODDLOT_CONCURRENCY": "1"}  # each process loads the model
         (folder / "good_parts").symlink_to(drawn / "train" / "good")
         (folder / "tonight").symlink_to(drawn / "tonight")
 
