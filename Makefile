@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test system faults quick check bench bench-peers lock bundle-offline release clean
+.PHONY: help setup demo test system faults quick check bench bench-peers lock bundle-offline release docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -102,6 +102,9 @@ bench-peers: $(READY) $(PEERS_READY) ## beside anomalib, PyTorch and a naive wor
 	$(BIN)/python -m bench.training_limit
 	$(BIN)/python -m bench.peers
 
+docs: $(READY) ## docs/_build/html: this documentation as a site that needs no network
+	$(BIN)/python -m sphinx -W --keep-going -q -d docs/_build/doctrees docs docs/_build/html
+
 lock: $(READY) ## pin the dependencies anew, with hashes and without addresses (needs uv)
 	set -e; pin() { uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
 	    "$${@:2}" -o requirements/$$1.txt; }; \
@@ -110,4 +113,4 @@ lock: $(READY) ## pin the dependencies anew, with hashes and without addresses (
 	  pin build --group pyproject.toml:build
 
 clean: ## remove the virtual environment and what the tools left
-	rm -rf $(VENV) $(PEERS) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) build docs/_build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
