@@ -19,6 +19,7 @@ from cli import (
     inspect,
     items,
     jobs,
+    lines,
     models,
     nightly,
     quality,
@@ -65,6 +66,7 @@ export.register(app)
 explain.register(app)
 report.register(app)
 nightly.register(app)
+lines.register(app)
 items.register(app)
 review.register(app)
 quality.register(app)
