@@ -116,9 +116,7 @@ def _quota(health: "JobHealth") -> str:
     if health.line_batches is not None:
         return f"because line {health.line} has its quota of {health.line_batches} batches in work"
     if health.line_items is not None:
-        return (
-            f"until nothing else does, because line {health.line} has more than its {health.line_items} items a night"
-        )
+        return f"until nothing else does: line {health.line} has more than its {health.line_items} items a night"
     return ""
 
 

@@ -1,5 +1,7 @@
-"""Which waiting batches the queue is told of next: the most urgent jobs' first, and of equally urgent ones in turn; none
-of a line that has its quota in work."""
+"""Which waiting batches the queue is told of next: the most urgent jobs' first, and of equally urgent ones in turn.
+
+None of a line that has its quota in work: who ends one of its batches tells of the next.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -19,7 +21,7 @@ Told = tuple[int, int, int]
 
 
 def most_urgent(engine: Engine) -> int | None:
-    """The highest priority of which a batch waits that the queue was not told of and may be; None where there is none."""
+    """The highest priority of which a batch waits that the queue is to be told of; None where there is none."""
     with reading(engine) as connection:
         found = _jobs(connection, batch.c.published_at.is_(None), 1, lines.room(connection))
         return found[0].priority if found else None
@@ -39,8 +41,9 @@ def due_for_publishing(
     that no job waits for the end of a larger one.
 
     `room[p]` says how many messages the queue is to take of priority p and all above it together; `line_room` how many
-    of lines with a quota, and is counted down: left out, it is as many as these may take now. With `older_than_seconds`, also batches that it was told of longer ago than that, or later than now: then the clock was
-    set back. They count as published from now on; `unpublish` takes that back.
+    of each line with a quota, and is counted down: left out, as many as these may take now. With `older_than_seconds`,
+    also batches that it was told of longer ago than that, or later than now: then the clock was set back. They count as
+    published from now on; `unpublish` takes that back.
     """
     left_of = room_of_lines(engine) if line_room is None else line_room
     with reading(engine) as connection:
@@ -87,15 +90,13 @@ def _to_be_told(connection: Connection, older_than_seconds: float | None) -> Col
     return or_(untold, long_ago, batch.c.published_at > moment + CLOCK_SLACK)
 
 
-def _jobs(
-    connection: Connection, told: ColumnElement[bool], limit: int, left_of: Mapping[str, int]
-) -> Sequence[Row[Any]]:
+def _jobs(connection: Connection, told: ColumnElement[bool], limit: int, left_of: Mapping[str, int]) -> list[Row[Any]]:
     """Jobs with such batches, with their priority and line: the most urgent first, then the oldest."""
     of_job = exists().where(batch.c.job_id == job.c.id, IS_WAITING, told)
     query = select(job.c.id, job.c.priority, job.c.line).where(job.c.state.in_(WORKED_ON), of_job)
     if full := [line for line, left in left_of.items() if left <= 0]:
         query = query.where(or_(job.c.line.is_(None), job.c.line.not_in(full)))
-    return connection.execute(query.order_by(job.c.priority.desc(), job.c.id).limit(limit)).all()
+    return [*connection.execute(query.order_by(job.c.priority.desc(), job.c.id).limit(limit))]
 
 
 def _batches(

@@ -55,7 +55,7 @@ def list_lines(engine: Engine) -> list[LineRow]:
     with reading(engine) as connection:
         nights = {line: (night, listed) for line, night, listed in connection.execute(last)}
         open_batches = {line: (waits, works) for line, waits, works in connection.execute(batches)}
-        waiting_items = dict(connection.execute(items).tuples().all())
+        waiting_items: dict[str | None, int] = dict(connection.execute(items).tuples().all())
         scheduled = connection.execute(select(schedule.c.line).distinct()).scalars().all()
         quotas = quotas_of(connection)
     in_work = sum(works for _, works in open_batches.values())

@@ -64,7 +64,7 @@ def room(connection: Connection) -> dict[str, int]:
         return {}
     taken = select(job.c.line, func.count()).join(batch, batch.c.job_id == job.c.id)
     taken = taken.where(IS_LEASED, job.c.line.is_not(None)).group_by(job.c.line)
-    in_work = dict(connection.execute(taken).tuples().all())
+    in_work: dict[str | None, int] = dict(connection.execute(taken).tuples().all())
     return {line: bound - in_work.get(line, 0) for line, bound in bounds.items()}
 
 

@@ -74,7 +74,7 @@ class Settings:
     """A worker process with more memory than that keeps no models but the one that it works with. 0 means nine tenths
     of `child_megabytes`; without that, its share of half of the machine's."""
     warm_turns: int = 3
-    """Turns of a job whose model a process has not loaded that may go, one after the other, to equally urgent jobs whose
+    """Turns of a job whose model a process has not loaded that may go, one after another, to equally urgent jobs whose
     model it has; 0 means none."""
     fit_megabytes: int = 0
     """Memory for the pictures and features of a fit; what is more stands on disk, in the home, until the fit is done.
