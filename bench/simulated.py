@@ -202,6 +202,7 @@ def main() -> None:
         simulate()
     elif THREADS:
         give_threads(int(THREADS))
+    timed(sys.modules["worker.scoring_process"], "_load", "load")
     timed(sys.modules["worker.inspection"], "inspect_batch", "batch", lambda *args: args[2])
     app.start(sys.argv[1:])
 
