@@ -97,7 +97,15 @@ FIFTH = [*FOURTH, "UPDATE job SET pruning = false WHERE id = 2"]
 
 SIXTH = [*FIFTH, "UPDATE result SET verdict = 'defect' WHERE item_id = 1"]
 
-ROWS = {"0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH}
+TENTH = [
+    *SIXTH,
+    "INSERT INTO line_quota (line, batches, items_per_day) VALUES ('press 3', 4, NULL)",
+    "UPDATE job SET passed_over = 2 WHERE id = 2",
+]
+
+ROWS = {
+    "0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH, "0010": TENTH,
+}  # fmt: skip
 """What each revision may hold."""
 
 
