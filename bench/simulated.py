@@ -5,8 +5,9 @@
 
 Reading a file, measuring how it looks and the detector are replaced; messages, claims, leases, the calibration, the
 writing of results and the judging of the night are those of the product. `BENCH_BURN` and `BENCH_SLEEP` are seconds
-that a picture takes of a core, or merely takes, `BENCH_LOAD` those that loading a model takes; with `BENCH_REAL` nothing is simulated, and each process is given
-`BENCH_THREADS`. What the parts took is written into the folder `BENCH_TIMES`.
+that a picture takes of a core, or merely takes, `BENCH_LOAD` those that the loading of a model takes; with `BENCH_REAL`
+nothing is simulated, and each process is given `BENCH_THREADS`. What the parts took is written into the folder
+`BENCH_TIMES`.
 """
 
 import json
