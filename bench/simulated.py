@@ -5,8 +5,9 @@
 
 Reading a file, measuring how it looks and the detector are replaced; messages, claims, leases, the calibration, the
 writing of results and the judging of the night are those of the product. `BENCH_BURN` and `BENCH_SLEEP` are seconds
-that a picture takes of a core, or merely takes; with `BENCH_REAL` nothing is simulated, and each process is given
-`BENCH_THREADS`. What the parts took is written into the folder `BENCH_TIMES`.
+that a picture takes of a core, or merely takes, `BENCH_LOAD` those that the loading of a model takes; with `BENCH_REAL`
+nothing is simulated, and each process is given `BENCH_THREADS`. What the parts took is written into the folder
+`BENCH_TIMES`.
 """
 
 import json
@@ -27,7 +28,7 @@ from ganomaly.calibration import Calibration
 from oddlot.appearance import APPEARANCE, NEAREST, PLACES, STATISTICS, Reference, sketch
 from pictures.preprocessing import Preprocessing
 
-BURN, SLEEP = (float(os.environ.get(name, "0")) for name in ("BENCH_BURN", "BENCH_SLEEP"))
+BURN, SLEEP, LOAD = (float(os.environ.get(name, "0")) for name in ("BENCH_BURN", "BENCH_SLEEP", "BENCH_LOAD"))
 REAL, TIMES, THREADS = (os.environ.get(name) for name in ("BENCH_REAL", "BENCH_TIMES", "BENCH_THREADS"))
 CALIBRATED = 1000
 
@@ -108,6 +109,24 @@ def _model() -> Any:
     return types.SimpleNamespace(bundle=bundle, preprocessing=Preprocessing(32, 1))
 
 
+def _kept(_: Path, __: str, sha256: str) -> Any:
+    """As `scoring_process.model` keeps them, but that all are the same one."""
+    from worker import scoring_process
+
+    models = scoring_process._models
+    if sha256 not in models:
+        while len(models) >= scoring_process.settings().warm_models:
+            models.popitem(last=False)
+        models[sha256] = scoring_process._load(Path(), sha256)
+    models.move_to_end(sha256)
+    return models[sha256]
+
+
+def _load(_: Path, __: str) -> Any:
+    time.sleep(LOAD)
+    return _model()
+
+
 def _read_bytes(path: str, **_: Any) -> tuple[bytes, str]:
     return b"", blake2b(path.encode(), digest_size=32).hexdigest()
 
@@ -169,7 +188,8 @@ def simulate() -> None:
     """Put the stand-ins in place, in this process and in those that it forks."""
     from worker import inspection, reading_ahead, scoring_process
 
-    scoring_process.model = lambda *_: _model()
+    scoring_process.model = _kept
+    scoring_process._load = _load
     reading_ahead.read_bytes = _read_bytes
     reading_ahead.picture_of = _picture_of  # type: ignore[assignment]
     inspection.Company = Company  # type: ignore[misc,assignment]
@@ -202,6 +222,7 @@ def main() -> None:
         simulate()
     elif THREADS:
         give_threads(int(THREADS))
+    timed(sys.modules["worker.scoring_process"], "_load", "load")
     timed(sys.modules["worker.inspection"], "inspect_batch", "batch", lambda *args: args[2])
     app.start(sys.argv[1:])
 

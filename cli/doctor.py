@@ -188,7 +188,7 @@ def _models(settings: Settings, engine: "Engine") -> Iterator[Finding]:
     from db import models
     from ganomaly.bundle_store import is_missing
 
-    rows = models.list_models(engine)
+    rows = models.list_models(engine, cards=False)
     yield Finding("models", "ok" if rows else "note", f"{len(rows)} versions of {len({r.name for r in rows})} models",
                   "" if rows else "learn one: oddlot fit NAME GOOD_DIR")  # fmt: skip
     for row in rows:
@@ -204,7 +204,7 @@ def _capacity(name: str | None) -> Iterator[Finding]:
     from worker.capacity import FILES, measure
 
     session = open_session()
-    rows = models.list_models(session.engine)
+    rows = models.list_models(session.engine, cards=False)
     if name is None and not rows:
         yield Finding("capacity", "note", "there is no model to measure with", "learn one: oddlot fit NAME GOOD_DIR")
         return

@@ -89,6 +89,8 @@ def submit(
     published = submission.publish(session.engine, session.settings)
     if not as_json:
         say_submitted(job_row, published=published)
+        if job_row.priority < priority:
+            note(f"line {job_row.line} has more than its items a night: the job is done when nothing else waits")
     if wait:
         job_row = wait_for_job(session, job_row.id, quiet=as_json)
         if not as_json:

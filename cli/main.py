@@ -21,6 +21,7 @@ from cli import (
     inspect,
     items,
     jobs,
+    lines,
     metrics,
     models,
     nightly,
@@ -72,6 +73,7 @@ export.register(app)
 explain.register(app)
 report.register(app)
 nightly.register(app)
+lines.register(app)
 items.register(app)
 review.register(app)
 quality.register(app)

@@ -46,7 +46,7 @@ def list_all(
     """All versions of all models, or of one."""
     from db import models as rows
 
-    found = [record(row) for row in rows.list_models(open_session().engine, name)]
+    found = [record(row) for row in rows.list_models(open_session().engine, name, cards=False)]
     if as_json:
         print_json(found)
     elif not found:

@@ -10,7 +10,7 @@ import typer
 from cli import jobs as job_commands
 from cli.jobs import Line, OnlyNew
 from cli.output import AsJson, Format, note, print_json, say, write_rows
-from cli.session import Session, open_session
+from cli.session import open_session
 from oddlot.errors import OddlotError
 from oddlot.places import is_address, place_of
 from oddlot.queue import TICK_SECONDS
@@ -96,7 +96,7 @@ def add(
         time_zone=times.zone.key, only_new=only_new, keep_days=keep,
     )  # fmt: skip
     if as_json:
-        print_json(record(session, row))
+        print_json(record(row, None, set()))
         return
     following = times.following(row.active_since)
     say(f"schedule {row.name}: {row.folder} against {row.model_name}, daily at {row.at} {row.time_zone}")
@@ -110,9 +110,13 @@ def add(
 def list_all(as_json: AsJson = False) -> None:
     """All schedules: when each is due next, and what became of its last run."""
     from db import schedules
+    from worker import nightly as rooms
 
     session = open_session()
-    rows = [record(session, row) for row in schedules.list_schedules(session.engine)]
+    latest = schedules.latest_runs(session.engine)
+    started = schedules.runs_since(session.engine, dt.datetime.now(dt.UTC) - rooms.WITHIN)
+    found = schedules.list_schedules(session.engine)
+    rows = [record(row, latest.get(row.id), started.get(row.id, set())) for row in found]
     if as_json:
         print_json(rows)
         return
@@ -180,15 +184,14 @@ def run_now(name: Schedule, as_json: AsJson = False) -> None:
     job_commands.say_submitted(job, published=published)
 
 
-def record(session: Session, row: "ScheduleRow") -> dict[str, Any]:
-    """A schedule with its last run, as a flat record: the keys of `--json`.
+def record(row: "ScheduleRow", run: "RunRow | None", started: set[dt.datetime]) -> dict[str, Any]:
+    """A schedule with its last run, as a flat record: the keys of `--json`; `started` are the due times of late
+    for which somebody has started one.
 
     `overdue_since` is a due time for which nobody has started a run.
     """
-    from db import schedules
     from worker import nightly as rooms
 
-    run = schedules.latest_run(session.engine, row.id)
     error = run.error if run is not None and run.failed else None
     following: dt.datetime | None = None
     overdue: dt.datetime | None = None
@@ -201,7 +204,7 @@ def record(session: Session, row: "ScheduleRow") -> dict[str, Any]:
             moment = dt.datetime.now(dt.UTC)
             following = times.following(max(moment, row.active_since))
             overdue = times.latest(moment - _PATIENCE, since=row.active_since)
-            if overdue is not None and overdue in schedules.due_times_with_a_run(session.engine, row.id, overdue):
+            if overdue in started:
                 overdue = None
     return {
         "schedule": row.name, "model": row.model_name, "folder": row.folder, "at": row.at, "zone": row.time_zone,

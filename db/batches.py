@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, insert, select, update
 
-from db import tallies
+from db import choosing, tallies
+from db.choosing import Loaded
 from db.engine import now, writing
 from db.jobs import JobRow
 from db.schema import audit, batch, item, job, result
@@ -19,10 +20,13 @@ from oddlot.appearance import NEAREST, STATISTICS
 from oddlot.errors import LateResult
 from oddlot.words import BatchState, ItemState, JobState
 
-WORKED_ON = (JobState.QUEUED, JobState.RUNNING)
+WORKED_ON = choosing.WORKED_ON
 
 CLOCK_SLACK = timedelta(minutes=1)
 """A time further ahead than that was written before the clock was set back."""
+
+
+_NOTHING = Loaded()
 
 
 @dataclass(frozen=True)
@@ -80,24 +84,28 @@ class Outcome:
     appearance: dict[str, float | None] | None = None
 
 
-def claim_batch(engine: Engine, job_id: int, number: int, owner: str, lease_seconds: float) -> Claim | None:
-    """Take a waiting batch of a job that is worked on; None where it is not to be had.
+def claim_batch(
+    engine: Engine, job_id: int, number: int, owner: str, lease_seconds: float, loaded: Loaded = _NOTHING
+) -> Claim | None:
+    """Take a waiting batch of a job that is worked on; None where it is not to be had, or its line has its quota.
 
-    The attempt is counted here, before anything is read: a worker that dies of it has used it up.
+    It is another one where the model of the named one is not `loaded` and one of a model that is waits as urgently:
+    `db.choosing`. The attempt is counted here, before anything is read: a worker that dies of it has used it up.
     """
-    worked_on = exists().where(job.c.id == job_id, job.c.state.in_(WORKED_ON))
     with writing(engine) as connection:
+        chosen = choosing.choose(connection, job_id, number, loaded)
+        if chosen is None:
+            return None
+        job_id, number = chosen.job_id, chosen.number
         row = connection.execute(
             update(batch)
-            .where(batch.c.job_id == job_id, batch.c.number == number, batch.c.state == BatchState.WAITING, worked_on)
+            .where(batch.c.id == chosen.id)
             .values(
                 state=BatchState.LEASED, owner=owner, lease_expires_at=_until(connection, lease_seconds),
                 attempts=batch.c.attempts + 1, fencing=batch.c.fencing + 1,
             )
             .returning(batch.c.id, batch.c.fencing, batch.c.attempts)
-        ).one_or_none()  # fmt: skip
-        if row is None:
-            return None
+        ).one()  # fmt: skip
         items = connection.execute(
             select(item.c.id, item.c.path, item.c.size, item.c.mtime_ns, item.c.etag)
             .where(item.c.batch_id == row.id, item.c.state == ItemState.WAITING)

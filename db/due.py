@@ -1,11 +1,16 @@
-"""Which waiting batches the queue is told of next: the most urgent jobs' first, and of equally urgent ones in turn."""
+"""Which waiting batches the queue is told of next: the most urgent jobs' first, and of equally urgent ones in turn.
 
-from collections.abc import Sequence
+None of a line that has its quota in work: who ends one of its batches tells of the next.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from itertools import chain, groupby, zip_longest
+from itertools import chain, groupby, islice, zip_longest
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, bindparam, exists, func, or_, select, update
 
+from db import lines
 from db.batches import CLOCK_SLACK, WORKED_ON
 from db.engine import now, reading, writing
 from db.schema import IS_WAITING, batch, job
@@ -16,39 +21,58 @@ Told = tuple[int, int, int]
 
 
 def most_urgent(engine: Engine) -> int | None:
-    """The highest priority of which a batch waits that the queue was not told of; None where there is none."""
+    """The highest priority of which a batch waits that the queue is to be told of; None where there is none."""
     with reading(engine) as connection:
-        found = _jobs(connection, batch.c.published_at.is_(None), 1)
-        return found[0][1] if found else None
+        found = _jobs(connection, batch.c.published_at.is_(None), 1, lines.room(connection))
+        return found[0].priority if found else None
+
+
+def room_of_lines(engine: Engine) -> dict[str, int]:
+    """How many batches the queue is to be told of each line with a quota."""
+    with reading(engine) as connection:
+        return lines.room(connection)
 
 
 def due_for_publishing(
-    engine: Engine, *, older_than_seconds: float | None, limit: int, room: Sequence[int] | None = None
-) -> list[Told]:
+    engine: Engine, *, older_than_seconds: float | None, limit: int, room: Sequence[int] | None = None,
+    line_room: dict[str, int] | None = None,
+) -> list[Told]:  # fmt: skip
     """Waiting batches that the queue was not told of, the most urgent first; those of equally urgent jobs in turn, so
     that no job waits for the end of a larger one.
 
-    `room[p]` says how many messages the queue is to take of priority p and all above it together. With
-    `older_than_seconds`, also batches that it was told of longer ago than that, or later than now: then the clock was
-    set back. They count as published from now on; `unpublish` takes that back.
+    `room[p]` says how many messages the queue is to take of priority p and all above it together; `line_room` how many
+    of each line with a quota, and is counted down: left out, as many as these may take now. With `older_than_seconds`,
+    also batches that it was told of longer ago than that, or later than now: then the clock was set back. They count as
+    published from now on; `unpublish` takes that back.
     """
+    left_of = room_of_lines(engine) if line_room is None else line_room
     with reading(engine) as connection:
-        if not _jobs(connection, _to_be_told(connection, older_than_seconds), 1):
+        if not _jobs(connection, _to_be_told(connection, older_than_seconds), 1, left_of):
             return []  # the usual case takes no write lock
     with writing(engine) as connection:
         told = _to_be_told(connection, older_than_seconds)
         due: list[Told] = []
-        for priority, group in groupby(_jobs(connection, told, limit), key=lambda found: found[1]):
+        for priority, group in groupby(_jobs(connection, told, limit, left_of), key=lambda found: found.priority):
             fits = limit if room is None else min(limit, room[max(0, min(priority, len(room) - 1))])
             if (left := fits - len(due)) <= 0:
                 continue
-            job_ids = [job_id for job_id, _ in group][:left]
-            share = -(-left // len(job_ids))
-            in_turn = zip_longest(*(_batches(connection, job_id, told, share) for job_id in job_ids))
-            numbers = [found for found in chain.from_iterable(in_turn) if found is not None]
-            due += [(job_id, number, priority) for job_id, number in numbers[:left]]
+            jobs = list(group)[:left]
+            share = -(-left // len(jobs))
+            in_turn = zip_longest(*(_batches(connection, found, told, share) for found in jobs))
+            waiting = (found for found in chain.from_iterable(in_turn) if found is not None)
+            due += [(job_id, number, priority) for job_id, number in islice(_within(waiting, left_of), left)]
         _mark_published(connection, due, True)
         return due
+
+
+def _within(waiting: Iterable[tuple[Row[Any], int]], left_of: dict[str, int]) -> Iterator[tuple[int, int]]:
+    """Those of the batches, as (job, number), for which their lines have room; what is taken is counted down."""
+    for found, number in waiting:
+        if found.line in left_of:
+            if left_of[found.line] <= 0:
+                continue
+            left_of[found.line] -= 1
+        yield found.id, number
 
 
 def told(engine: Engine, priorities: int) -> list[int]:
@@ -79,24 +103,27 @@ def _to_be_told(connection: Connection, older_than_seconds: float | None) -> Col
     return or_(untold, long_ago, batch.c.published_at > moment + CLOCK_SLACK)
 
 
-def _jobs(connection: Connection, told: ColumnElement[bool], limit: int) -> list[tuple[int, int]]:
-    """Jobs with such batches, with their priority: the most urgent first, then the oldest."""
+def _jobs(connection: Connection, told: ColumnElement[bool], limit: int, left_of: Mapping[str, int]) -> list[Row[Any]]:
+    """Jobs with such batches, with their priority and line: the most urgent first, then the oldest."""
     of_job = exists().where(batch.c.job_id == job.c.id, IS_WAITING, told)
-    query = select(job.c.id, job.c.priority).where(job.c.state.in_(WORKED_ON), of_job)
-    query = query.order_by(job.c.priority.desc(), job.c.id).limit(limit)
-    return [(row.id, row.priority) for row in connection.execute(query)]
+    query = select(job.c.id, job.c.priority, job.c.line).where(job.c.state.in_(WORKED_ON), of_job)
+    if full := [line for line, left in left_of.items() if left <= 0]:
+        query = query.where(or_(job.c.line.is_(None), job.c.line.not_in(full)))
+    return [*connection.execute(query.order_by(job.c.priority.desc(), job.c.id).limit(limit))]
 
 
-def _batches(connection: Connection, job_id: int, told: ColumnElement[bool], limit: int) -> list[tuple[int, int]]:
+def _batches(
+    connection: Connection, found: Row[Any], told: ColumnElement[bool], limit: int
+) -> list[tuple[Row[Any], int]]:
     """The first such batches of a job, as (job, number); held until the transaction ends."""
     query = (
         select(batch.c.number)
-        .where(batch.c.job_id == job_id, IS_WAITING, told)
+        .where(batch.c.job_id == found.id, IS_WAITING, told)
         .order_by(batch.c.id)
         .limit(limit)
         .with_for_update(of=batch, skip_locked=True)
     )
-    return [(job_id, number) for number in connection.execute(query).scalars()]
+    return [(found, number) for number in connection.execute(query).scalars()]
 
 
 def _mark_published(connection: Connection, told: Sequence[Told], published: bool) -> None:

@@ -60,7 +60,7 @@ class JobRow:
         return self.listed - self.scored - self.unreadable - self.quarantined - self.cancelled
 
 
-_NOT_SHOWN = ("submitter", "listing_at", "listed_at", "deferred", "pruning", "first_item", "last_item")
+_NOT_SHOWN = ("submitter", "listing_at", "listed_at", "deferred", "pruning", "first_item", "last_item", "passed_over")
 _SHOWN = [column for column in job.c if column.name not in _NOT_SHOWN]
 _JOBS = select(*_SHOWN, model.c.name.label("model_name"), model.c.version.label("model_version")).join(
     model, model.c.id == job.c.model_id
@@ -140,7 +140,8 @@ def find_jobs(
         query = query.where(job.c.id < before)
     with reading(engine) as connection:
         rows = connection.execute(query.order_by(job.c.id.desc()).limit(limit)).mappings().all()
-        return [_row(connection, row) for row in rows]
+        counted = count_items_of(connection, [row["id"] for row in rows if row["finished_at"] is None])
+        return [JobRow(**{**row, **counted.get(row["id"], {})}) for row in rows]
 
 
 def deferred_files(engine: Engine, job_id: int) -> list[str]:
@@ -180,13 +181,23 @@ def _content(path: str, size: int, mtime_ns: int, etag: str | None = None) -> tu
 
 def count_items(connection: Connection, job_id: int) -> dict[str, int]:
     """Items of a job by terminal state, and `flagged`: the columns of the completeness record."""
-    by_state = connection.execute(
-        select(item.c.state, func.count()).where(item.c.job_id == job_id).group_by(item.c.state)
-    ).all()
-    counts = dict.fromkeys(("scored", "unreadable", "quarantined", "cancelled"), 0)
-    counts |= {str(state): count for state, count in by_state if state != ItemState.WAITING}
-    flagged = connection.execute(select(func.count()).where(and_(result.c.job_id == job_id, IS_FLAGGED)))
-    return counts | {"flagged": flagged.scalar_one()}
+    return count_items_of(connection, [job_id])[job_id]
+
+
+def count_items_of(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """`count_items` of many jobs, in two statements for some hundred of them."""
+    nothing = dict.fromkeys(("scored", "unreadable", "quarantined", "cancelled", "flagged"), 0)
+    counts = {job_id: dict(nothing) for job_id in job_ids}
+    for start in range(0, len(job_ids), 500):
+        some = job_ids[start : start + 500]
+        by_state = select(item.c.job_id, item.c.state, func.count()).where(item.c.job_id.in_(some))
+        for job_id, state, count in connection.execute(by_state.group_by(item.c.job_id, item.c.state)):
+            if state != ItemState.WAITING:
+                counts[job_id][str(state)] = count
+        flagged = select(result.c.job_id, func.count()).where(and_(result.c.job_id.in_(some), IS_FLAGGED))
+        for job_id, count in connection.execute(flagged.group_by(result.c.job_id)):
+            counts[job_id]["flagged"] = count
+    return counts
 
 
 def set_state(connection: Connection, job_id: int, state: JobState, **changes: Any) -> None:

@@ -4,13 +4,14 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, Engine, delete, func, insert, select, update
 
-from db import tallies
+from db import lines, tallies
 from db.engine import now, writing
 from db.jobs import JobRow, Listed, read_job
 from db.schema import batch, item, job
 from db.settling import settle_job
 from oddlot.errors import StateError
 from oddlot.processes import identity
+from oddlot.queue import LOWEST_PRIORITY
 from oddlot.words import BatchState, ItemState, JobState
 
 SHARES = 8
@@ -106,6 +107,7 @@ def close_listing(
 ) -> JobRow:
     """The folder is listed: workers may begin. A job without items is done.
 
+    One that brings its line above its items of a night is given the lowest priority: it is done when nothing else is.
     Raises StateError where the job is not being listed (any more) by this process.
     """
     with writing(engine) as connection:
@@ -114,6 +116,11 @@ def close_listing(
             connection, job_id, state=JobState.QUEUED, found=found, seen_before=seen_before, left_out=left_out,
             deferred=deferred, listed_at=moment,
         )  # fmt: skip
+        line, night = connection.execute(select(job.c.line, job.c.night).where(job.c.id == job_id)).one()
+        # The quota is held: of two jobs that are listed at the same moment, the second sees the first one's items.
+        quota = lines.locked_quota(connection, line)
+        if quota and quota.items_per_day is not None and lines.too_many_items(connection, [night], line):
+            connection.execute(update(job).where(job.c.id == job_id).values(priority=LOWEST_PRIORITY))
         settle_job(connection, job_id)
         tallies.begin(connection, job_id)
         return read_job(connection, job_id)

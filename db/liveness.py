@@ -6,11 +6,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Engine, and_, case, func, or_, select
 
+from db import lines
 from db.batches import WORKED_ON
 from db.engine import now, reading
 from db.flagged import of_jobs
 from db.schema import IS_LEASED, IS_OPEN, IS_WAITING, batch, job, worker
 from db.workers import CHILD, STUCK_AFTER
+from oddlot.queue import LOWEST_PRIORITY
 from oddlot.words import OPEN_BATCH_STATES, BatchState, JobState
 
 
@@ -30,7 +32,8 @@ class JobHealth:
 
     `unpublished` waiting batches were not put into the queue yet; the lease of `stuck` ones is over, and nobody has put
     them back; `worn` ones have one attempt left, or none. `idle_seconds` is how long ago one of its batches was
-    finished, or began to wait where none was. `leased` counts batches whose lease is not over.
+    finished, or began to wait where none was. `leased` counts batches whose lease is not over. `line_batches` is the
+    quota of its `line` where that has as many in work, `line_items` the one that made its priority the lowest.
     """
 
     job_id: int
@@ -44,6 +47,9 @@ class JobHealth:
     oldest_waiting_seconds: float | None
     idle_seconds: float | None
     error: str | None
+    line: str | None = None
+    line_batches: int | None = None
+    line_items: int | None = None
 
 
 def held_batches(engine: Engine) -> list[Held]:
@@ -89,7 +95,7 @@ def open_jobs(engine: Engine, *, max_attempts: int) -> list[JobHealth]:
         numbers = connection.execute(select(job.c.id).where(not_ended)).scalars().all()
         query = (
             select(
-                job.c.id, job.c.state, job.c.submitter,
+                job.c.id, job.c.state, job.c.submitter, job.c.line, job.c.night, job.c.priority,
                 _count(waiting).label("waiting"),
                 _count(and_(waiting, batch.c.published_at.is_(None))).label("unpublished"),
                 _count(and_(leased, batch.c.lease_expires_at > moment)).label("leased"),
@@ -101,20 +107,26 @@ def open_jobs(engine: Engine, *, max_attempts: int) -> list[JobHealth]:
             )
             .join(batch, and_(batch.c.job_id == job.c.id, of_jobs(batch.c.job_id, numbers)), isouter=True)
             .where(of_jobs(job.c.id, numbers))
-            .group_by(job.c.id, job.c.state, job.c.submitter, job.c.priority)
+            .group_by(job.c.id, job.c.state, job.c.submitter, job.c.line, job.c.night, job.c.priority)
             .order_by(job.c.priority.desc(), job.c.id)
         )  # fmt: skip
         rows = connection.execute(query).all()
-    return [_health(row, moment) for row in rows]
+        quotas = lines.quotas_of(connection)
+        full = {line: quotas[line].batches for line in lines.full_lines(connection)}
+        lowest = {row.id: (row.line, row.night) for row in rows if row.priority == LOWEST_PRIORITY}
+        beyond: dict[Any, int] = {}
+        if lowest:
+            beyond |= lines.too_many_items(connection, {night for _, night in lowest.values()})
+    return [_health(row, moment, full.get(row.line), beyond.get(lowest.get(row.id))) for row in rows]
 
 
-def _health(row: Any, moment: datetime) -> JobHealth:
+def _health(row: Any, moment: datetime, line_batches: int | None, line_items: int | None) -> JobHealth:
     def age(since: datetime | None) -> float | None:
         return None if since is None else max(0.0, (moment - since).total_seconds())
 
     return JobHealth(
         row.id, row.state, row.submitter, row.waiting, row.unpublished, row.leased, row.stuck, row.worn,
-        age(row.oldest), age(row.finished or row.oldest), row.error,
+        age(row.oldest), age(row.finished or row.oldest), row.error, row.line, line_batches, line_items,
     )  # fmt: skip
 
 

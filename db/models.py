@@ -59,13 +59,17 @@ def reason_against(card: dict[str, Any]) -> str:
     return str(honesty.get("reason", "")) if isinstance(honesty, dict) else ""
 
 
-def list_models(engine: Engine, name: str | None = None) -> list[ModelRow]:
-    """All versions, by name and version; of one name where it is given (empty where there is none)."""
-    query = select(model).order_by(model.c.name, model.c.version)
+def list_models(engine: Engine, name: str | None = None, *, cards: bool = True) -> list[ModelRow]:
+    """All versions, by name and version; of one name where it is given (empty where there is none).
+
+    Without `cards`, which are most of what a model has in SQL, each `card` is empty.
+    """
+    query = select(*(column for column in model.c if cards or column is not model.c.card))
+    query = query.order_by(model.c.name, model.c.version)
     if name is not None:
         query = query.where(model.c.name == name)
     with reading(engine) as connection:
-        return [_row(row) for row in connection.execute(query)]
+        return [ModelRow(**({"card": {}} | dict(row._mapping))) for row in connection.execute(query)]
 
 
 def get_model(engine: Engine, name: str, version: int | None = None) -> ModelRow:

@@ -54,9 +54,11 @@ class RunRow:
 
 
 _RUNS = select(schedule_run, job.c.state.label("job_state")).outerjoin(job, job.c.id == schedule_run.c.job_id)
-# Until its folder is listed, a job is the business of whoever lists it: no worker takes it up.
+# Until its folder is listed, a job is the business of whoever lists it: no worker takes it up. Jobs that are listed are
+# found by their state, not by looking at the job of every run that there ever was.
+_LISTED = select(job.c.id).where(job.c.state == JobState.LISTING)
 _UNFINISHED = and_(
-    schedule_run.c.error.is_(None), or_(schedule_run.c.job_id.is_(None), job.c.state == JobState.LISTING)
+    schedule_run.c.error.is_(None), or_(schedule_run.c.job_id.is_(None), schedule_run.c.job_id.in_(_LISTED))
 )
 
 
@@ -130,6 +132,26 @@ def latest_run(engine: Engine, schedule_id: int) -> RunRow | None:
     return None if row is None else RunRow(**row)
 
 
+def latest_runs(engine: Engine) -> dict[int, RunRow]:
+    """The run of each schedule that was started last, by the schedule's number."""
+    last = select(func.max(schedule_run.c.id)).group_by(schedule_run.c.schedule_id)
+    with reading(engine) as connection:
+        rows = connection.execute(_RUNS.where(schedule_run.c.id.in_(last))).mappings()
+        return {row["schedule_id"]: RunRow(**row) for row in rows}
+
+
+def runs_since(engine: Engine, since: dt.datetime) -> dict[int, set[dt.datetime]]:
+    """The due times from `since` on for which somebody has started a run, by the schedule's number."""
+    query = select(schedule.c.id, schedule_run.c.due_at).join(
+        schedule_run, and_(schedule_run.c.schedule_id == schedule.c.id, schedule_run.c.due_at >= since)
+    )
+    found: dict[int, set[dt.datetime]] = {}
+    with reading(engine) as connection:
+        for schedule_id, due_at in connection.execute(query):
+            found.setdefault(schedule_id, set()).add(due_at)
+    return found
+
+
 def due_times_with_a_run(engine: Engine, schedule_id: int, since: dt.datetime) -> set[dt.datetime]:
     """The due times from `since` on for which somebody has started a run."""
     query = select(schedule_run.c.due_at).where(
@@ -161,6 +183,8 @@ def unfinished_runs(engine: Engine) -> list[tuple[ScheduleRow, RunRow]]:
     """Runs that were claimed, have not failed, and whose folder is not listed yet: the oldest first."""
     with reading(engine) as connection:
         runs = [RunRow(**row) for row in connection.execute(_RUNS.where(_UNFINISHED).order_by("due_at")).mappings()]
+        if not runs:
+            return []
         of = {row["id"]: ScheduleRow(**row) for row in connection.execute(select(schedule)).mappings()}
     return [(of[run.schedule_id], run) for run in runs if run.schedule_id in of]
 

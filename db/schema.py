@@ -22,7 +22,7 @@ from sqlalchemy import (
 from db.types import FilePath, Json, Line, Moment, Word
 from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Role, Verdict
 
-HEAD = "0009"
+HEAD = "0010"
 """The migration that this program needs; known here so that a query needs no Alembic."""
 
 metadata = MetaData(
@@ -111,6 +111,8 @@ job = Table(
     # Its items have numbers in this range, in which others may have some, too: a range costs the same wherever it lies.
     Column("first_item", BigInteger),
     Column("last_item", BigInteger),
+    # Turns of it that went to jobs whose model a process had loaded, since one of its batches was taken.
+    Column("passed_over", Integer, nullable=False, server_default="0"),
 )
 Index("job_state_idx", job.c.state)
 Index("job_model_id_idx", job.c.model_id)
@@ -320,6 +322,15 @@ fit = Table(
     Column("error", Line),
     Column("created_at", Moment, nullable=False),
     Column("finished_at", Moment),
+)
+
+line_quota = Table(
+    # What a line may take of the workers; without a row, or with nothing in it, it has no bound.
+    "line_quota",
+    metadata,
+    Column("line", Line, primary_key=True),
+    Column("batches", Integer),
+    Column("items_per_day", BigInteger),
 )
 
 worker = Table(

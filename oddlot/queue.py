@@ -32,6 +32,7 @@ TICK_TIME_LIMIT = 4 * 3600
 PRIORITIES = 10
 """`--priority` runs from 0 (whenever there is nothing else) to 9 (before everything else)."""
 DEFAULT_PRIORITY = 5
+LOWEST_PRIORITY = 0
 
 BATCH_TIME_LIMIT = 3600
 """Seconds after which a batch that still runs is killed; the sweeper gives it to somebody else."""

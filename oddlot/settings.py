@@ -71,6 +71,14 @@ class Settings:
     child_megabytes: int = 0
     """A worker process that ever had more memory than that is replaced after its batch; 0 means never. Not less than a
     model takes, or each batch would load it anew."""
+    warm_models: int = 4
+    """Models that a worker process keeps loaded, one at least; the least recently used one goes first."""
+    warm_megabytes: int = 0
+    """A worker process with more memory than that keeps no models but the one that it works with. 0 means nine tenths
+    of `child_megabytes`; without that, its share of half of the machine's."""
+    warm_turns: int = 3
+    """Turns of a job whose model a process has not loaded that may go, one after another, to equally urgent jobs whose
+    model it has; 0 means none."""
     fit_megabytes: int = 0
     """Memory for the pictures and features of a fit; what is more stands on disk, in the home, until the fit is done.
     0 means a quarter of the machine's."""
@@ -223,7 +231,7 @@ def _check(settings: Settings) -> None:
         "batch_size": (1, 10_000), "concurrency": (0, 1024), "lease_seconds": (1, 86_400),
         "sweep_seconds": (0.1, 3_600), "stall_seconds": (1, 86_400), "max_attempts": (1, 100),
         "settle_seconds": (0, 3_600), "picture_seconds": (1, 3_600), "child_megabytes": (0, 10**6),
-        "fit_megabytes": (0, 10**7),
+        "warm_models": (1, 10_000), "warm_megabytes": (0, 10**6), "warm_turns": (0, 1000), "fit_megabytes": (0, 10**7),
         "max_pixels": (1, 10**12), "max_file_bytes": (1, 10**12), "audit_items": (0, 100_000),
         "review_port": (1, 65_535), "review_rate": (0, 10**6), "s3_reads": (1, 256),
     }  # fmt: skip

@@ -138,7 +138,7 @@ def show_item(request: Request, item_id: Number) -> records.ItemDetailRecord:
 def list_models(request: Request, query: Annotated[filters.ModelQuery, Query()]) -> records.ModelPage:
     """Versions of models, by name and version."""
     after = place_of(query.after, str, int)
-    rows = models.list_models(_engine(request), query.name)
+    rows = models.list_models(_engine(request), query.name, cards=False)
     rows = sorted(rows, key=lambda row: (row.name, row.version))
     if after:
         rows = [row for row in rows if (row.name, row.version) > (after[0], after[1])]

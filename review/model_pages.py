@@ -49,7 +49,7 @@ class Candidate:
 
 @router.get("")
 def all_models(request: Request) -> Response:
-    rows = models.list_models(request.app.state.engine)
+    rows = models.list_models(request.app.state.engine, cards=False)
     names = sorted({row.name for row in rows})
     newest = {name: max(row.version for row in rows if row.name == name) for name in names}
     active = {row.name: row for row in rows if row.state == ModelState.ACTIVE}

@@ -53,18 +53,21 @@ CHILD_SILENCE = 3600.0
 
 
 def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) -> None:
-    """Claim the batch, inspect its items and record every one of them.
+    """Claim the batch, or one of a model that this process has loaded, inspect its items and record every one of them.
 
-    Does nothing where the batch is not to be had: done, in somebody's hands, of a finished job, or never made.
+    Does nothing where the batch is not to be had: done, in somebody's hands, of a finished job, of a line that has its
+    quota in work, or never made.
     A model that cannot be loaded fails the whole job, because no picture of it can be at fault: at once where this
     host is the only one, else when other attempts, wherever they happened, have failed as well.
 
     Raises OperationalError or InterfaceError where the database does not answer when the batch is to be claimed.
     """
     owner = identity()
-    claim = batches.claim_batch(engine, job_id, number, owner, settings.lease_seconds)
+    loaded = scoring_process.loaded(settings.warm_turns)
+    claim = batches.claim_batch(engine, job_id, number, owner, settings.lease_seconds, loaded)
     if claim is None:
         return
+    job_id, number = claim.job_id, claim.number
     started = time.monotonic()
     reading: hanging.Reading = {}
     stages = Stages()

@@ -6,6 +6,7 @@ made of schedule and due time: whoever goes on with a run that somebody else has
 
 import datetime as dt
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 from sqlalchemy import Engine
@@ -27,6 +28,11 @@ from worker.submission import Submission, submit
 log = structlog.get_logger()
 
 _MOMENT = dt.timedelta(microseconds=1)
+WITHIN = dt.timedelta(days=3)
+"""The latest due time of a schedule lies no longer ago, whatever clocks and calendars do."""
+
+AT_ONCE = 8
+"""Runs that a tick starts at the same time."""
 
 Listed = Callable[[int], None]
 
@@ -37,25 +43,42 @@ def tick(engine: Engine, settings: Settings, moment: dt.datetime, *, on_listed: 
     What keeps one from starting is recorded with it and keeps no other. Raises SQLAlchemyError or DatabaseError where
     the database does not answer: the next tick goes on then.
     """
+    started = schedules.runs_since(engine, moment - WITHIN)
     for schedule in schedules.list_schedules(engine):
         if not schedule.paused:
             try:
-                _claim_due(engine, schedule, moment)
+                _claim_due(engine, schedule, moment, started.get(schedule.id, set()))
             except OddlotError as error:  # this machine does not know its time zone
                 log.error("a schedule cannot be read", schedule=schedule.name, error=str(error))
-    for schedule, run in schedules.unfinished_runs(engine):
-        gone = run.owner is None or is_provably_dead(run.owner)
-        if run.owner == identity() or schedules.take_over_run(engine, run, identity(), dead=gone):
-            try:
-                job = _start(engine, settings, schedule, run, on_listed)
-            except (SQLAlchemyError, DatabaseError):
-                raise
-            except Exception as error:  # recorded; the other schedules are not to suffer from it
-                log.error("a nightly run failed", schedule=schedule.name, due_at=run.due_at.isoformat(),
-                          error=scoring_process.one_line(error))  # fmt: skip
-            else:
-                log.info("a nightly run was started", schedule=schedule.name, due_at=run.due_at.isoformat(),
-                         job=job.id, state=str(job.state))  # fmt: skip
+    # Side by side, because most of the time of a submission is waiting for a disk, a share, or a file to settle.
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="tick") as pool:
+        taken_up = [
+            pool.submit(_take_up, engine, settings, schedule, run, on_listed)
+            for schedule, run in schedules.unfinished_runs(engine)
+        ]
+        try:
+            for one in taken_up:
+                one.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _take_up(engine: Engine, settings: Settings, schedule: ScheduleRow, run: RunRow, on_listed: Listed | None) -> None:
+    """Start a run that nobody else is at. Raises SQLAlchemyError or DatabaseError."""
+    gone = run.owner is None or is_provably_dead(run.owner)
+    if run.owner != identity() and not schedules.take_over_run(engine, run, identity(), dead=gone):
+        return
+    try:
+        job = _start(engine, settings, schedule, run, on_listed)
+    except (SQLAlchemyError, DatabaseError):
+        raise
+    except Exception as error:  # recorded; the other schedules are not to suffer from it
+        log.error("a nightly run failed", schedule=schedule.name, due_at=run.due_at.isoformat(),
+                  error=scoring_process.one_line(error))  # fmt: skip
+    else:
+        log.info("a nightly run was started", schedule=schedule.name, due_at=run.due_at.isoformat(),
+                 job=job.id, state=str(job.state), priority=job.priority)  # fmt: skip
 
 
 def run_now(
@@ -82,11 +105,12 @@ def due_times(schedule: ScheduleRow) -> DueTimes:
     return DueTimes.parse(schedule.at, schedule.time_zone)
 
 
-def _claim_due(engine: Engine, schedule: ScheduleRow, moment: dt.datetime) -> None:
-    """Claim the latest due time only: the pictures of missed nights come with it, or are asked for by somebody."""
+def _claim_due(engine: Engine, schedule: ScheduleRow, moment: dt.datetime, started: set[dt.datetime]) -> None:
+    """Claim the latest due time, if it is not `started`, and no earlier one: the pictures of missed nights come with
+    it, or are asked for by somebody."""
     times = due_times(schedule)
     due = times.latest(moment, since=schedule.active_since)
-    if due is None or due in schedules.due_times_with_a_run(engine, schedule.id, due):
+    if due is None or due in started:
         return
     known = schedules.due_times_with_a_run(engine, schedule.id, schedule.active_since)
     missed, at = 0, due

@@ -95,6 +95,9 @@ def judge(health: "JobHealth", around: Surroundings) -> tuple[str, str, str]:
             f"{health.waiting} batches wait and the queue does not answer",
             "see what doctor says of the queue",
         )
+    quota = _quota(health) if around.leased else ""
+    if health.waiting and not health.leased and quota:
+        return "note", f"{health.waiting} batches wait {quota}", ""
     idle = health.idle_seconds or 0.0
     if health.waiting and not health.leased and idle > QUIET_SECONDS:
         if around.leased:
@@ -112,7 +115,17 @@ def judge(health: "JobHealth", around: Surroundings) -> tuple[str, str, str]:
         )  # fmt: skip
     if health.state not in (JobState.QUEUED, JobState.RUNNING):
         return "ok", f"is {health.state}; {health.leased} batches are still in a worker's hands", ""
-    return "ok", f"{health.waiting} batches wait, {health.leased} in work", ""
+    why = f": the others wait {quota}" if health.waiting and quota else ""
+    return "ok", f"{health.waiting} batches wait, {health.leased} in work{why}", ""
+
+
+def _quota(health: "JobHealth") -> str:
+    """Why a job waits although workers may be free; empty where that is not due to a quota."""
+    if health.line_batches is not None:
+        return f"because line {health.line} has its quota of {health.line_batches} batches in work"
+    if health.line_items is not None:
+        return f"until nothing else does: line {health.line} has more than its {health.line_items} items a night"
+    return ""
 
 
 def queue_depth(settings: Settings) -> int | None:

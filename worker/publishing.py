@@ -61,13 +61,15 @@ def publish_due(
     with app.connection_for_write() as connection, _declared(connection) as (inspect, fit):
         amqp = connection.transport.driver_type == "amqp"
         producer = connection.Producer(auto_declare=False)
-        full = most_waiting(engine)
+        full, line_room = most_waiting(engine), due.room_of_lines(engine)
         depths = _depths_of(engine, connection)
         while True:
             # Counted from the beginning: what this very loop has published would be lost again after a while.
             older = None if lost_after is None else lost_after + (time.monotonic() - began)
             room = [full - sum(depths[priority:]) for priority in range(PRIORITIES)]
-            told = due.due_for_publishing(engine, older_than_seconds=older, limit=PUBLISH_CHUNK, room=room)
+            told = due.due_for_publishing(
+                engine, older_than_seconds=older, limit=PUBLISH_CHUNK, room=room, line_room=line_room
+            )
             if not told:
                 break
             with _taken_back_on_error(due.unpublish, engine, told):

@@ -6,23 +6,27 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy import Engine
 
+from db.choosing import Loaded
 from db.engine import open_database
 from oddlot.errors import BundleError, StoreError
 from oddlot.places import Place
 from oddlot.settings import Settings, load_settings
 from oddlot.words import Runtime
+from worker import memory
 
 if TYPE_CHECKING:
     from ganomaly.bundle import Bundle
     from pictures.preprocessing import Preprocessing
 
+log = structlog.get_logger()
+
 threads = 1
 """Threads that the network and the picture readers of one process may use; set by the parent before it forks."""
-
-MODELS_KEPT = 4
-"""Models that one process keeps loaded; the least recently used one goes first."""
+processes = 0
+"""Processes that share the memory of this machine, this one included; set by the parent, 0 where it was not."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,13 @@ class Model:
 
 
 _models: OrderedDict[str, Model] = OrderedDict()
+_growth: list[int] = []
+"""Bytes by which this process grew with each load but its first, which brings the libraries, too."""
+
+
+def loaded(turns: int) -> Loaded:
+    """What this process has loaded, for the claim of a batch; so many `turns` of others may be passed over for it."""
+    return Loaded(tuple(_models), turns)
 
 
 @cache
@@ -54,6 +65,9 @@ def _engine_of(_pid: int) -> Engine:
 def model(store: Place, uri: str, sha256: str) -> Model:
     """The bundle at `uri`, which is below `store` unless absolute: loaded, verified against `sha256` and kept.
 
+    What was used least recently goes first where there are too many, or they take too much memory. A bundle whose files
+    are changed later has another hash, and is another one.
+
     Raises BundleError, also for what has nothing to do with the bundle: no picture is at fault either way; StoreError
     where the object store in which it is does not answer.
     """
@@ -61,16 +75,34 @@ def model(store: Place, uri: str, sha256: str) -> Model:
         _models.move_to_end(sha256)
         return _models[sha256]
     path = store / uri
+    _drop(0, ahead=max(_growth, default=0))
+    before = memory.resident_bytes()
     try:
-        loaded = _load(path, sha256)
+        made = _load(path, sha256)
     except (BundleError, StoreError):
         raise
     except Exception as error:  # no memory, a library that does not fit this machine
         raise BundleError(f"the model's bundle {path} cannot be loaded here: {one_line(error)}") from error
-    _models[sha256] = loaded
-    while len(_models) > MODELS_KEPT:
-        _models.popitem(last=False)
-    return loaded
+    if _models:
+        _growth.append(memory.resident_bytes() - before)
+    _models[sha256] = made
+    _drop(1)
+    return made
+
+
+def _drop(least: int, ahead: int = 0) -> None:
+    """Forget models until there is room for one that takes so many bytes `ahead`, but for `least` of them."""
+    bound, most = memory.bound_bytes(settings(), processes), settings().warm_models - (1 - least)
+    while len(_models) > least:
+        resident = memory.resident_bytes()
+        if len(_models) <= most and resident + ahead <= bound:
+            break
+        sha256, _ = _models.popitem(last=False)
+        memory.give_back()
+        log.info(
+            "model dropped", bundle=sha256[:12], kept=len(_models), megabytes=resident >> 20,
+            megabytes_after=memory.resident_bytes() >> 20,
+        )  # fmt: skip
 
 
 def _load(path: Place, sha256: str) -> Model:

@@ -45,6 +45,7 @@ class SweeperStep(bootsteps.StartStopStep):
     def create(self, parent: Any) -> None:
         # Known before the pool forks: children must not use more threads than their share of the cores.
         scoring_process.threads = max(1, available_cores() // max(1, parent.concurrency))
+        scoring_process.processes = parent.concurrency
 
     def start(self, parent: Any) -> None:
         self._ensure()

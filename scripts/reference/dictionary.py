@@ -228,4 +228,9 @@ COLUMNS = {
         "scoring_seconds": "Spent on the detector and its heat maps.",
         "writing_seconds": "Spent on the database.",
     },
+    "line_quota": {
+        "line": "The line.",
+        "batches": "Batches that may be in work at once.",
+        "items_per_day": "Items that may be taken in a day.",
+    },
 }

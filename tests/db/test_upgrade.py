@@ -118,9 +118,15 @@ EIGHTH = [
 
 NINTH = [*EIGHTH, "UPDATE item SET etag = '9b2cf535f27731c974343645a3985328' WHERE id = 4"]
 
+TENTH = [
+    *NINTH,
+    "INSERT INTO line_quota (line, batches, items_per_day) VALUES ('press 3', 4, NULL)",
+    "UPDATE job SET passed_over = 2 WHERE id = 2",
+]
+
 ROWS = {
     "0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH, "0007": SEVENTH,
-    "0008": EIGHTH, "0009": NINTH,
+    "0008": EIGHTH, "0009": NINTH, "0010": TENTH,
 }  # fmt: skip
 """What each revision may hold."""
 

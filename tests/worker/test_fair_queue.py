@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from sqlalchemy import func, select
 
 from bench import simulated
 from cli.services import worker_arguments
-from db import jobs, models
+from db import jobs, lines, models
 from db.engine import reading
-from db.schema import batch
+from db.lines import Quota
+from db.schema import IS_LEASED, batch, job
 from oddlot.settings import load_settings
 from oddlot.words import BatchState, JobState
 from worker import broker, publishing, submission
@@ -47,20 +49,30 @@ def settings(variables):
 @pytest.fixture
 def night(engine, settings, tmp_path, monkeypatch):
     """A large job that waits, and the queue that was told of it."""
-    models.register_model(
-        engine, name="simulated", bundle_uri="none", bundle_sha256="0" * 64, architecture="none", threshold=0.5,
-        false_alarms=0.01, card=simulated.card(),
-    )  # fmt: skip
-    with broker.embedded_broker(settings):
-        monkeypatch.setitem(app.conf, "broker_url", f"redis+socket://{settings.home}/broker/broker.sock")
+    register(engine, "simulated")
+    with queue_of(settings, monkeypatch):
         yield submitted(engine, settings, tmp_path / "night", NIGHT)
 
 
-def submitted(engine, settings, folder, pictures, **values):
+def register(engine, name, sha256="0" * 64):
+    models.register_model(
+        engine, name=name, bundle_uri="none", bundle_sha256=sha256, architecture="none", threshold=0.5,
+        false_alarms=0.01, card=simulated.card(),
+    )  # fmt: skip
+
+
+@contextmanager
+def queue_of(settings, monkeypatch):
+    with broker.embedded_broker(settings):
+        monkeypatch.setitem(app.conf, "broker_url", f"redis+socket://{settings.home}/broker/broker.sock")
+        yield
+
+
+def submitted(engine, settings, folder, pictures, model="simulated", **values):
     folder.mkdir()
     for number in range(pictures):
         (folder / f"{number:04}.png").touch()
-    job = submission.submit(engine, settings, Submission(model="simulated", folder=folder, **values))
+    job = submission.submit(engine, settings, Submission(model=model, folder=folder, **values))
     assert submission.publish(engine, settings)
     return job
 
@@ -141,3 +153,47 @@ def test_two_nights_of_one_priority_go_on_side_by_side(engine, settings, night, 
         mine, theirs = done_before(engine, second), done_before(engine, night)
     # The first one is ahead by what the queue held of it when the second was submitted, about.
     assert theirs - mine < 3 * publishing.LEAST_WAITING
+
+
+def test_a_line_with_a_quota_never_has_more_in_work_and_still_comes_to_its_end(
+    engine, settings, variables, tmp_path, monkeypatch
+):
+    register(engine, "simulated")
+    lines.set_quota(engine, Quota("press-3", batches=1))
+    in_work = select(func.count()).select_from(batch).join(job, job.c.id == batch.c.job_id)
+    in_work = in_work.where(IS_LEASED, job.c.line == "press-3")
+    with queue_of(settings, monkeypatch), worker(variables, tmp_path) as log:
+        flood = submitted(engine, settings, tmp_path / "flood", 60, line="press-3")
+        other = submitted(engine, settings, tmp_path / "other", 20, line="press-4")
+        seen = []
+
+        def looked_at_until(one):
+            with reading(engine) as connection:
+                seen.append(connection.execute(in_work).scalar_one())
+            return jobs.get_job(engine, one.id).finished_at
+
+        eventually(lambda: looked_at_until(flood), log.read_text)
+        finished(engine, other, log)
+    assert max(seen) == 1
+    assert [jobs.get_job(engine, one.id).scored for one in (flood, other)] == [60, 20]
+
+
+def test_processes_that_keep_one_model_each_do_all_batches_of_many_and_load_less_often(
+    engine, settings, variables, tmp_path, monkeypatch
+):
+    for number in range(5):
+        register(engine, f"part-{number}", f"{number}" * 64)
+    times = tmp_path / "times"
+    times.mkdir()
+    more = {"ODDLOT_WARM_MODELS": "1", "BENCH_TIMES": str(times)}
+    with queue_of(settings, monkeypatch):
+        all_jobs = [submitted(engine, settings, tmp_path / f"{n}", 12, model=f"part-{n}") for n in range(5)]
+        with worker(variables | more, tmp_path) as log:
+            ended = [finished(engine, one, log) for one in all_jobs]
+    assert [(one.state, one.scored, one.unaccounted) for one in ended] == [(JobState.DONE, 12, 0)] * 5
+    done = sorted((one for one in simulated.read_times(times) if one.what == "finish"), key=lambda one: one.began)
+    assert len(done) + len([one for one in simulated.read_times(times) if one.what == "closing"]) == 60
+    for pid in {one.pid for one in done}:
+        mine = [one.job for one in done if one.pid == pid]
+        # Taken in turn, nearly every batch would be of another model than the one before.
+        assert sum(first != second for first, second in pairwise(mine)) < len(mine) / 2
