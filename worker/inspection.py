@@ -68,6 +68,7 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     if claim is None:
         return
     job_id, number = claim.job_id, claim.number
+    structlog.contextvars.bind_contextvars(job=job_id, batch=number)  # not of the message, where they differ
     started = time.monotonic()
     reading: hanging.Reading = {}
     stages = Stages()
