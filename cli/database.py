@@ -47,7 +47,7 @@ def backup(
     settings = load_settings()
     copies.backup(settings.database_url, file, force=force)
     say(f"{file}: {file.stat().st_size / 1024**2:.1f} MiB")
-    say(f"Not in it: the models ({settings.model_store}) and the heat maps ({settings.map_store}). Copy these folders.")
+    say(f"Not in it: the models ({settings.model_store}) and the heat maps ({settings.map_store}). Copy these as well.")
 
 
 @group.command("restore", epilog="Example: oddlot db restore /backup/oddlot-monday.db")
@@ -93,7 +93,7 @@ def move(
     say(f"{count} rows moved and compared. {'The file may still be used.' if keep else f'{file} is marked as moved.'}")
     say(
         f"Not moved, because they are files: the models ({settings.model_store}) and the heat maps "
-        f"({settings.map_store}). Other hosts need them on a shared folder."
+        f"({settings.map_store}). Other hosts need them on a shared folder, or in an object store."
     )
 
 

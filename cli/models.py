@@ -244,8 +244,13 @@ def _save_sheet(session: Session, row: "ModelRow", file: Path) -> None:
 def bundle_path(session: Session, row: "ModelRow") -> Path:
     """The folder of its bundle, or of a copy from the object store in which it is."""
     from ganomaly.bundle_store import bundle_folder
+    from ganomaly.signing import load_trusted_keys
 
-    return bundle_folder(session.settings.model_store / row.bundle_uri, row.bundle_sha256, session.settings.home)
+    settings = session.settings
+    return bundle_folder(
+        settings.model_store / row.bundle_uri, row.bundle_sha256, settings.home,
+        trusted=load_trusted_keys(settings.trusted_keys),
+    )  # fmt: skip
 
 
 def record(row: "ModelRow") -> dict[str, Any]:

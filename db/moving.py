@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db import backup, migrate, workers
 from db.engine import MOVED, make_engine, open_database, reading, reason_of, shown, version_of, writing
-from db.schema import HEAD, account, job, metadata, model
+from db.schema import HEAD, metadata, worker
 from oddlot.errors import DatabaseError
 
 ROWS = 10_000
@@ -38,6 +38,8 @@ def move(source: Path, url: str, *, keep: bool = False, told: Callable[[str, int
     try:
         version = _version(source, old)
         _refuse_used(source, old, new)
+        with reading(new) as connection:
+            _refuse_full(new, connection)  # before the mark: a file that was moved stays marked
         old.dispose()  # else this very process would have the file open
         _set_version(source, MOVED + version)
         try:
@@ -112,10 +114,10 @@ def _refuse_used(source: Path, old: Engine, new: Engine) -> None:
 
 
 def _refuse_full(new: Engine, connection: Connection) -> None:
-    for table in (model, job, account):
-        if count := connection.execute(select(func.count()).select_from(table)).scalar_one():
+    for table in metadata.sorted_tables:
+        if table is not worker and (count := connection.execute(select(func.count()).select_from(table)).scalar_one()):
             raise DatabaseError(
-                f"the database {shown(new.url)} holds {count} {table.name}s already: move into an empty one"
+                f"the database {shown(new.url)} holds {count} rows of {table.name} already: move into an empty one"
             )
 
 

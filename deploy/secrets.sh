@@ -11,5 +11,5 @@ for name in database_password broker_password review_password; do
   chmod 444 "$folder/$name"
 done
 # What Prometheus shows the page: its password, until it has users and this is a token of a viewer.
-[ -s "$folder/metrics_token" ] || install -m 444 "$folder/review_password" "$folder/metrics_token"
+[ -s "$folder/metrics_token" ] || install -m 644 "$folder/review_password" "$folder/metrics_token"
 echo "The passwords are in $folder. That of the review page is in $folder/review_password."

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ganomaly.bundle_folder import BundleFolder, refusing, write_folder
-from ganomaly.manifest import MANIFEST, MANIFEST_LIMIT, SIGNATURE, SealedFiles
+from ganomaly.manifest import MANIFEST, MANIFEST_LIMIT, SIGNATURE, SealedFiles, Verify
 from oddlot import objects
 from oddlot.errors import BundleError, ObjectTrouble
 from oddlot.places import ObjectPath, Place
@@ -22,11 +22,11 @@ LEAST_SECONDS = 3600.0
 """So long after it was asked for a copy stays, whatever there is: somebody may be reading it."""
 
 
-def bundle_folder(place: Place, sha256: str, home: Path, *, signed: bool = False) -> Path:
+def bundle_folder(place: Place, sha256: str, home: Path, *, trusted: Verify | None = None) -> Path:
     """The bundle at `place` as a folder of this machine: itself, or a copy below `home`, whose every file is verified.
 
-    With `signed`, a copy without a signature is fetched anew: somebody may have signed it since. Raises BundleError
-    where it is missing or damaged or has not that hash, StoreError where the store does not answer.
+    A copy that is not signed by whom `trusted` knows is fetched anew: somebody may have signed it since. Raises
+    BundleError where it is missing or damaged or has not that hash, StoreError where the store does not answer.
     """
     if not isinstance(place, ObjectPath):
         return place
@@ -36,7 +36,7 @@ def bundle_folder(place: Place, sha256: str, home: Path, *, signed: bool = False
     kept = copies / sha256
     try:
         with _alone(copies, sha256):
-            if not _is_whole(kept, sha256) or (signed and not (kept / SIGNATURE).exists()):
+            if not _is_whole(kept, sha256) or not _is_trusted(kept, trusted):
                 for path in (kept, *copies.glob(f".{sha256}.*.partial")):  # damaged, or left by one that was killed
                     shutil.rmtree(path, ignore_errors=True)
                 _fetch(place, sha256, kept)
@@ -131,6 +131,17 @@ def _is_whole(kept: Path, sha256: str) -> bool:
         bundle = BundleFolder(kept, sha256)
         for name in bundle.names:
             bundle.read(name)
+    except BundleError:
+        return False
+    return True
+
+
+def _is_trusted(kept: Path, trusted: Verify | None) -> bool:
+    if trusted is None:
+        return True
+    signature = kept / SIGNATURE
+    try:
+        trusted((kept / MANIFEST).read_bytes(), signature.read_bytes() if signature.exists() else None)
     except BundleError:
         return False
     return True

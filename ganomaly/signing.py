@@ -91,6 +91,26 @@ def load_signer(path: str) -> Sign | None:
     return key.sign
 
 
+def load_trusted_signer(signing_key: str, trusted_keys: str) -> Sign | None:
+    """What signs a model that is to be used at once; None where nobody asks for a signature and there is no key.
+
+    Raises SettingsError as the two others do, and where what it signs would be refused: every job of it would fail.
+    """
+    sign, trusted = load_signer(signing_key), load_trusted_keys(trusted_keys)
+    if trusted is None:
+        return sign
+    if sign is None:
+        raise SettingsError(
+            "ODDLOT_TRUSTED_KEYS is set and ODDLOT_SIGNING_KEY is not: what is made here would be refused; name the "
+            "key that signs it"
+        )
+    if trusted.signer_of(b"on trial", sign(b"on trial")) is None:
+        raise SettingsError(
+            "the key of ODDLOT_SIGNING_KEY is none of ODDLOT_TRUSTED_KEYS: what it signs would be refused"
+        )
+    return sign
+
+
 def make_keys(file: Path) -> Path:
     """A new private key in `file`, which only its owner may read, and the public one beside it, whose path is returned.
 

@@ -1,7 +1,7 @@
 """Passwords that stand in files of their own, as container engines and systemd hand them over, and not in a URL."""
 
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from oddlot.errors import SettingsError
 
@@ -36,5 +36,7 @@ def with_password(name: str, url: str, password: str) -> str:
     if not mark or not host:
         raise SettingsError(f"a password is set, and {what} is not a URL with a host that it could be for")
     if ":" in user:
+        if unquote(user.partition(":")[2]) == password:
+            return url  # put together before, by who started this process
         raise SettingsError(f"{what} holds a password, and another one is set beside it: leave one of them out")
     return f"{scheme}://{user}:{quote(password, safe='')}@{host}{rest[len(authority) :]}"

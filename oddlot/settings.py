@@ -169,11 +169,23 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment of this process with these very settings in it, for another process that is to have them,
+    wherever they came from."""
+    names = {f"ODDLOT_{one.name.upper()}": getattr(settings, one.name) for one in fields(Settings)}
+    kept = {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in names}
+    return kept | {name: str(value) for name, value in names.items()}
+
+
 def _from_files(environ: Mapping[str, str]) -> dict[str, str]:
     found = {}
-    for name in (one.name for one in fields(Settings) if one.type is str):
+    for name, kind in ((one.name, one.type) for one in fields(Settings)):
         variable = f"ODDLOT_{name.upper()}"
         if path := environ.get(f"{variable}_FILE"):
+            if kind is not str:
+                raise SettingsError(
+                    f"{variable}_FILE is set, and {variable} is no text that a file could hold: set that"
+                )
             if environ.get(variable):
                 raise SettingsError(f"{variable} and {variable}_FILE are both set: leave one of them out")
             found[name] = secret_files.value_of(f"{variable}_FILE", Path(path).expanduser())
@@ -182,10 +194,11 @@ def _from_files(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _config_file(environ: Mapping[str, str], home: Path) -> Path | None:
     if named := environ.get("ODDLOT_CONFIG"):
-        if not Path(named).is_file():
+        if not os.path.isfile(named):
             raise SettingsError(f"ODDLOT_CONFIG names {named}, which is not a file")
         return Path(named)
-    return next((p for p in (Path("oddlot.toml"), home / "oddlot.toml") if p.is_file()), None)
+    # Not Path.is_file, which raises in a folder that this user may not enter: he need not be at home there.
+    return next((p for p in (Path("oddlot.toml"), home / "oddlot.toml") if os.path.isfile(p)), None)
 
 
 def _read_config(path: Path) -> dict[str, Any]:

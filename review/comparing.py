@@ -1,18 +1,17 @@
 """Comparisons that need a network, in a process of their own: this one never loads TensorFlow."""
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from threading import Lock
 
 from oddlot.errors import OddlotError
 from oddlot.processes import available_cores
-from oddlot.settings import Settings
+from oddlot.settings import Settings, environment_of
 
 LONGEST = 1800
 """Seconds that a comparison may take."""
@@ -107,5 +106,4 @@ class Comparisons:
 
 
 def _environment(settings: Settings) -> Mapping[str, str]:
-    given = {f"ODDLOT_{field.name.upper()}": str(getattr(settings, field.name)) for field in fields(Settings)}
-    return {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2", **given}
+    return environment_of(settings) | {"TF_CPP_MIN_LOG_LEVEL": "2"}

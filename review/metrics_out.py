@@ -17,6 +17,8 @@ from worker.metrics import CONTENT_TYPE, BusyError, Exporter
 router = APIRouter()
 KEPT_SECONDS = 2.0
 """Anybody may ask `/healthz`, as often as he likes: the database is asked that often at most."""
+STALE_SECONDS = 15.0
+"""How long the last judgement stands while somebody waits for the next."""
 NO_DATABASE = "the database does not answer"
 _making = threading.Lock()
 
@@ -30,7 +32,7 @@ def metrics(request: Request) -> Response:
         return PlainTextResponse(f"{error}\n", 503)
 
 
-@router.get("/healthz")
+@router.api_route("/healthz", methods=["GET", "HEAD"])
 def healthz(request: Request) -> Response:
     """200 where the database answers and what waits goes on, else 503 with what stalls."""
     found = _of(request.app, "health", Health).look()
@@ -48,8 +50,9 @@ class Health:
 
     def look(self) -> dict[str, Any]:
         """`status` (ok, stalled, no database), `database` (whether it answers) and `problems`, a sentence each."""
-        if not self._alone.acquire(timeout=KEPT_SECONDS):  # somebody asks the database already, and gets no answer
-            return _says(NO_DATABASE, database=False)
+        if not self._alone.acquire(timeout=KEPT_SECONDS):  # somebody asks already, and waits for database or queue
+            known = self._found and time.monotonic() - self._until < STALE_SECONDS
+            return self._found if known else _says(NO_DATABASE, database=False)
         try:
             if time.monotonic() > self._until:
                 self._found = self._ask()

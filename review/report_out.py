@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-from dataclasses import fields
 
 from fastapi import APIRouter, Request, Response
 
 from db.jobs import get_job
 from oddlot.errors import OddlotError
-from oddlot.settings import Settings
+from oddlot.settings import Settings, environment_of
 
 router = APIRouter()
 SECONDS = 180.0
@@ -39,7 +38,5 @@ def report(request: Request, job_id: int) -> Response:
 
 def _environment(settings: Settings) -> dict[str, str]:
     """The same settings, wherever this process has them from."""
-    values = {one.name: getattr(settings, one.name) for one in fields(settings)}
-    given = {f"ODDLOT_{name.upper()}": str(int(v)) if isinstance(v, bool) else str(v) for name, v in values.items()}
     path = os.pathsep.join(entry for entry in sys.path if entry)
-    return {**os.environ, **given, "PYTHONPATH": path, "PYTHONUTF8": "1"}
+    return environment_of(settings) | {"PYTHONPATH": path, "PYTHONUTF8": "1"}

@@ -14,6 +14,7 @@ _V, _R, _A = Role.VIEWER, Role.REVIEWER, Role.ADMIN
 NEEDED: dict[tuple[str, str], Role | None] = {
     ("GET", "/static/charts.css"): OPEN,
     ("GET", "/healthz"): OPEN,
+    ("HEAD", "/healthz"): OPEN,
     ("GET", "/metrics"): _V,
     ("GET", "/login"): OPEN,
     ("POST", "/login"): OPEN,

@@ -151,13 +151,13 @@ def fit(
     """
     from ganomaly.bundle_store import check_writable
     from ganomaly.runtime import check_precision
-    from ganomaly.signing import load_signer
+    from ganomaly.signing import load_trusted_signer
 
     progress = progress or Silent()
     check_options(options)
     check_writable(settings.model_store)  # and not after an hour of training
     check_precision(options.precision, Runtime(settings.runtime))  # of this machine, not of the one that asked
-    load_signer(settings.signing_key)  # one that cannot be read is said before the training, not after
+    load_trusted_signer(settings.signing_key, settings.trusted_keys)  # what it says is said before the training
     folder = Path(options.good_dir).expanduser()
     files = find_good_pictures(folder, settings)
     own = [file.path for file in files]

@@ -41,9 +41,9 @@ def apply_threshold(engine: Engine, settings: Settings, model: ModelRow, calibra
     from ganomaly.bundle import read_bundle_head
     from ganomaly.bundle_store import new_bundle
     from ganomaly.rethreshold import rethreshold
-    from ganomaly.signing import load_signer, load_trusted_keys
+    from ganomaly.signing import load_trusted_keys, load_trusted_signer
 
-    sign = load_signer(settings.signing_key)
+    sign = load_trusted_signer(settings.signing_key, settings.trusted_keys)
 
     if calibration.threshold == model.threshold:
         raise StateError(
@@ -81,6 +81,8 @@ def apply_threshold(engine: Engine, settings: Settings, model: ModelRow, calibra
 
 def _folder(settings: Settings, model: ModelRow) -> Path:
     from ganomaly.bundle_store import bundle_folder
+    from ganomaly.signing import load_trusted_keys
 
     # An absolute one stays itself.
-    return bundle_folder(settings.model_store / model.bundle_uri, model.bundle_sha256, settings.home)
+    place, trusted = settings.model_store / model.bundle_uri, load_trusted_keys(settings.trusted_keys)
+    return bundle_folder(place, model.bundle_sha256, settings.home, trusted=trusted)

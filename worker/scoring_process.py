@@ -112,7 +112,7 @@ def _load(path: Place, sha256: str) -> Model:
     from pictures.preprocessing import Preprocessing
 
     trusted = load_trusted_keys(settings().trusted_keys)
-    folder = bundle_folder(path, sha256, settings().home, signed=trusted is not None)
+    folder = bundle_folder(path, sha256, settings().home, trusted=trusted)
     if not folder.is_dir():
         raise BundleError(f"the model's bundle {path} is missing: restore the model store, then retry the job")
     bundle = open_bundle(folder, sha256, runtime=Runtime(settings().runtime), threads=threads, trusted=trusted)

@@ -5,6 +5,7 @@
 # and `ln -sfn` is the way back. Where systemd is found and root runs this, also the user `oddlot` and the units; nothing
 # is started. It may be run again: for another version, or where it was stopped.
 set -eu
+umask 022  # what root installs, the user oddlot must be able to read
 cd "$(dirname "$0")"
 prefix=${1:-/opt/oddlot}
 python=${PYTHON:-python3}
@@ -22,14 +23,22 @@ case $prefix in /*) ;; *) fail "$prefix is not an absolute path" ;; esac
 [ ! -e "$prefix" ] || [ -L "$prefix" ] || fail "$prefix is there and is not a link that this installer made: name another"
 
 target=$prefix-$version
+before=
+if [ -e "$target" ]; then  # kept until the new one is whole
+  before=$target.before
+  rm -rf "$before"
+  mv "$target" "$before"
+fi
+trap '[ -z "$before" ] || { rm -rf "$target"; mv "$before" "$target"; }' EXIT
 echo "Installing into $target ..."
-rm -rf "$target"
 "$python" -m venv "$target"
 "$target/bin/python" -m pip --disable-pip-version-check install --quiet --no-cache-dir --no-index --find-links wheels \
   --require-hashes -r requirements.txt
 "$target/bin/python" -m pip --disable-pip-version-check install --quiet --no-cache-dir --no-index --no-deps \
   wheels/oddlot-"$version"-*.whl
 "$target/bin/oddlot" --help > /dev/null
+[ -z "$before" ] || rm -rf "$before"
+before=
 ln -sfn "$target" "$prefix"
 echo "$prefix/bin/oddlot is version $version."
 
@@ -40,6 +49,14 @@ if [ "$(id -u)" = 0 ] && [ -d /etc/systemd/system ] && command -v systemctl > /d
   done
   mkdir -p /etc/oddlot
   [ -e /etc/oddlot/oddlot.env ] || install -m 0640 -g oddlot oddlot.env /etc/oddlot/oddlot.env
+  # The commands as the service runs them: its user, its settings, its database.
+  cat > /usr/local/bin/oddlot-service << WRAPPER
+#!/bin/sh
+exec runuser -u oddlot -- sh -c 'set -a; . /etc/oddlot/oddlot.env; cd /var/lib/oddlot; exec $prefix/bin/oddlot "\$@"' oddlot "\$@"
+WRAPPER
+  chmod 755 /usr/local/bin/oddlot-service
+  runuser -u oddlot -- "$prefix/bin/oddlot" --help > /dev/null || fail "the user oddlot cannot run $prefix/bin/oddlot"
   systemctl daemon-reload 2> /dev/null || true  # in a chroot there is nobody to tell
   echo "One PC: look at /etc/oddlot/oddlot.env, then: systemctl enable --now oddlot"
+  echo "Commands that belong to the service: sudo oddlot-service jobs"
 fi

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.main import app
-from oddlot.settings import Settings
+from oddlot.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
 PROFILES = ("cli", "flower", "metrics")
@@ -97,6 +97,24 @@ def test_no_password_stands_in_the_file_or_in_a_variable(config, secrets):
     for service in OURS:
         known = set(config["services"][service]["environment"])
         assert known <= SETTINGS, known - SETTINGS
+
+
+def test_the_page_answers_to_the_name_by_which_prometheus_calls_it_whatever_names_are_added(config):
+    assert config["services"]["review"]["environment"]["ODDLOT_REVIEW_NAMES"].split(",")[0] == "review"
+
+
+def test_every_service_begins_where_reports_are_mailed(secrets, tmp_path):
+    """With the addresses in the environment and the mail server known to the workers alone, as the page says."""
+    environ = {"PATH": os.environ["PATH"], "ODDLOT_PICTURES": "/data", "ODDLOT_SECRETS": str(secrets),
+               "ODDLOT_REPORT_EMAIL": "ada@plant.example"}  # fmt: skip
+    command = [*compose(), "--file", str(ROOT / "docker-compose.yml"), "config"]
+    config = yaml.safe_load(subprocess.run(command, check=True, capture_output=True, env=environ, cwd=ROOT).stdout)
+    for name in set(OURS) & set(config["services"]):
+        given = {n: v.replace("/run/secrets", str(secrets)) for n, v in config["services"][name]["environment"].items()}
+        given |= {"ODDLOT_HOME": str(tmp_path), "ODDLOT_CONFIG": ""}
+        if name == "worker":
+            given["ODDLOT_SMTP_URL"] = "smtp://mail:25"
+        assert load_settings(given).database_url.startswith("postgresql://oddlot:")
 
 
 def test_images_have_a_version(config):

@@ -11,7 +11,7 @@ from ganomaly.bundle import open_bundle, read_bundle_head
 from ganomaly.calibration import Calibration
 from ganomaly.manifest import MANIFEST, SIGNATURE
 from ganomaly.rethreshold import rethreshold
-from ganomaly.signing import load_signer, load_trusted_keys, make_keys, sign_folder
+from ganomaly.signing import load_signer, load_trusted_keys, load_trusted_signer, make_keys, sign_folder
 from ganomaly.transport import export_bundle, import_bundle
 from oddlot.errors import BundleError, SettingsError
 
@@ -154,3 +154,14 @@ def test_keys_that_cannot_be_used_let_nothing_in(keys, tmp_path) -> None:
             load_signer(f"{path}")
     assert load_trusted_keys("") is None
     assert load_signer("") is None
+
+
+def test_nothing_is_made_for_use_that_would_be_refused(keys):
+    ours, theirs, trusted = f"{keys / 'ours'}", f"{keys / 'theirs'}", f"{keys / 'ours.pub'}"
+    with pytest.raises(SettingsError, match="ODDLOT_SIGNING_KEY is not: what is made here would be refused"):
+        load_trusted_signer("", trusted)
+    with pytest.raises(SettingsError, match="is none of ODDLOT_TRUSTED_KEYS"):
+        load_trusted_signer(theirs, trusted)
+    assert load_trusted_signer(ours, trusted) is not None
+    assert load_trusted_signer(theirs, "") is not None
+    assert load_trusted_signer("", "") is None

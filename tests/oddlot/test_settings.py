@@ -1,12 +1,17 @@
 """Settings: variables over the file over the defaults, and one line for what cannot be used."""
 
+import os
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from oddlot.errors import SettingsError
-from oddlot.settings import EMBEDDED, Settings, load_settings
+from oddlot.settings import EMBEDDED, Settings, environment_of, load_settings
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -209,6 +214,31 @@ def test_a_password_from_a_file_gets_into_the_url_and_into_nothing_that_is_shown
     assert "a:b" not in repr(settings)
 
 
+def test_another_process_can_be_given_the_same_settings_wherever_they_came_from(home, monkeypatch) -> None:
+    secret = write(home / "secret", "a:b/@c")
+    monkeypatch.setenv("ODDLOT_REVIEW_PASSWORD_FILE", str(secret))
+    monkeypatch.setenv("ODDLOT_HOME", str(home))
+    monkeypatch.setenv("ODDLOT_DATABASE_URL", "postgresql://oddlot@db/oddlot")
+    write(home / "oddlot.toml", 'database_password = "a:b/@c"')
+    settings = load_settings()
+    assert load_settings(environment_of(settings)) == settings
+    assert settings.review_password == "a:b/@c"
+
+
+def test_a_folder_that_may_not_be_entered_holds_no_settings(home) -> None:
+    """As where the service's user is asked from the home of somebody else."""
+    closed = home / "closed"
+    closed.mkdir(parents=True)
+    # What is imported later could not be read by him either.
+    program = "from oddlot.settings import load_settings as load; import os; os.setuid(4711); print(load().batch_size)"
+    environ = {"PYTHONPATH": str(ROOT), "ODDLOT_HOME": "/nowhere", "PATH": os.environ["PATH"]}
+    if os.getuid() != 0:
+        pytest.skip("only root can become somebody who may not enter")
+    closed.chmod(0o700)
+    ran = subprocess.run([sys.executable, "-c", program], cwd=closed, env=environ, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (0, "128\n"), ran.stderr
+
+
 def test_every_text_may_stand_in_a_file_of_its_own(home) -> None:
     address = write(home / "broker", "redis://queue/0\r\n")
     password = write(home / "password", "sesame")
@@ -228,6 +258,7 @@ def test_every_text_may_stand_in_a_file_of_its_own(home) -> None:
         ({"review_password_file": "lines"}, "does not hold one line of text"),
         ({"review_password_file": "binary"}, "cannot be read: it is not UTF-8 text"),
         ({"review_password_file": "good", "review_password": "x"}, "are both set"),
+        ({"model_store_file": "good"}, "MODEL_STORE is no text that a file could hold"),
         ({"database_password_file": "good"}, "ODDLOT_DATABASE_URL is not a URL with a host"),
         ({"broker_password_file": "good"}, "ODDLOT_BROKER_URL is not a URL with a host"),
         ({"broker_url": "redis+socket:///run/x.sock", "broker_password": "s3cret"}, "not a URL with a host"),
