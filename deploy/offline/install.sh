@@ -9,6 +9,7 @@ umask 022  # what root installs, the user oddlot must be able to read
 cd "$(dirname "$0")"
 prefix=${1:-/opt/oddlot}
 python=${PYTHON:-python3}
+programs=${PROGRAMS:-/usr/local/bin}
 version=$(cat VERSION)
 made_for=$(cat PYTHON)
 
@@ -49,13 +50,17 @@ if [ "$(id -u)" = 0 ] && [ -d /etc/systemd/system ] && command -v systemctl > /d
   done
   mkdir -p /etc/oddlot
   [ -e /etc/oddlot/oddlot.env ] || install -m 0640 -g oddlot oddlot.env /etc/oddlot/oddlot.env
+  install -d -o oddlot -g oddlot -m 0750 /var/lib/oddlot
   # The commands as the service runs them: its user, its settings, its database.
-  cat > /usr/local/bin/oddlot-service << WRAPPER
+  cat > "$programs/oddlot-service" << WRAPPER
 #!/bin/sh
-exec runuser -u oddlot -- sh -c 'set -a; . /etc/oddlot/oddlot.env; cd /var/lib/oddlot; exec $prefix/bin/oddlot "\$@"' oddlot "\$@"
+set -e
+cd /var/lib/oddlot
+exec setpriv --reuid=oddlot --regid=oddlot --init-groups env HOME=/var/lib/oddlot \\
+  sh -c 'set -a; . /etc/oddlot/oddlot.env; exec $prefix/bin/oddlot "\$@"' oddlot "\$@"
 WRAPPER
-  chmod 755 /usr/local/bin/oddlot-service
-  runuser -u oddlot -- "$prefix/bin/oddlot" --help > /dev/null || fail "the user oddlot cannot run $prefix/bin/oddlot"
+  chmod 755 "$programs/oddlot-service"
+  "$programs/oddlot-service" --help > /dev/null || fail "the user oddlot cannot run $prefix/bin/oddlot"
   systemctl daemon-reload 2> /dev/null || true  # in a chroot there is nobody to tell
   echo "One PC: look at /etc/oddlot/oddlot.env, then: systemctl enable --now oddlot"
   echo "Commands that belong to the service: sudo oddlot-service jobs"

@@ -11,13 +11,18 @@ from clean_root import CleanRoot
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+INSTALLING = {"PYTHON": "/programs/python", "PROGRAMS": "/opt/bin"}
+"""Where the clean root has its Python, and may be written."""
 
 
 @pytest.fixture(scope="module")
 def plant_pc(bundle, tmp_path_factory) -> CleanRoot:
     """A PC without a network, on which root ran the installer from a stick."""
     root = CleanRoot(tmp_path_factory.mktemp("plant-pc"))
-    root.run(["/media/install.sh"], environ={"PYTHON": "/programs/python"}, binds={bundle: "/media"})
+    root.at("/etc/systemd/system").mkdir(parents=True)
+    root.at("/var/lib").mkdir()
+    root.at("/opt/bin").mkdir()
+    root.run(["/media/install.sh"], environ=INSTALLING, binds={bundle: "/media"})
     return root
 
 
@@ -43,10 +48,20 @@ def test_the_demo_runs_where_there_is_no_network_and_finds_defects(plant_pc):
     assert not plant_pc.at("/var/operator/.local").exists()
 
 
+def test_the_service_has_its_units_its_user_and_a_command_line_of_its_own(plant_pc):
+    units = {path.name for path in plant_pc.at("/etc/systemd/system").iterdir()}
+    assert units == {path.name for path in (ROOT / "deploy" / "systemd").iterdir()}
+    assert "ExecStart=/opt/oddlot/bin/oddlot up" in plant_pc.at("/etc/systemd/system/oddlot.service").read_text()
+    said = plant_pc.run(["/opt/bin/oddlot-service", "db", "upgrade"], environ={}, frozen=True)
+    assert said.startswith("the database was at nothing")
+    database = plant_pc.at("/var/lib/oddlot/oddlot.db").stat()
+    assert f"oddlot:x:{database.st_uid}:" in plant_pc.at("/etc/passwd").read_text()
+    assert database.st_uid != 0
+
+
 def test_what_cannot_be_installed_is_refused_and_what_is_there_stays(plant_pc, bundle, tmp_path):
     def install(folder: Path, *arguments: str, **options) -> str:
-        environ = {"PYTHON": "/programs/python"}
-        return plant_pc.run(["/media/install.sh", *arguments], environ=environ, binds={folder: "/media"}, **options)
+        return plant_pc.run(["/media/install.sh", *arguments], environ=INSTALLING, binds={folder: "/media"}, **options)
 
     damaged = tmp_path / "stick"
     shutil.copytree(bundle, damaged, ignore=shutil.ignore_patterns("wheels"))

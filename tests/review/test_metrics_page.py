@@ -50,6 +50,7 @@ def test_health_is_open_and_says_what_stalls_without_a_name(locked, home, mornin
         "status": "stalled", "database": True, "problems": ["1 batches wait and no worker is alive"]
     }  # fmt: skip
     assert "set-cookie" not in answer.headers
+    assert locked.head("/healthz").status_code == 503
     assert locked.get("/healthzs").status_code == 303
 
 
