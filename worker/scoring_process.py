@@ -4,6 +4,7 @@ import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,6 +20,7 @@ from worker import memory
 
 if TYPE_CHECKING:
     from ganomaly.bundle import Bundle
+    from ganomaly.signing import TrustedKeys
     from pictures.preprocessing import Preprocessing
 
 log = structlog.get_logger()
@@ -71,14 +73,21 @@ def model(store: Place, uri: str, sha256: str) -> Model:
     Raises BundleError, also for what has nothing to do with the bundle: no picture is at fault either way; StoreError
     where the object store in which it is does not answer.
     """
+    from ganomaly.bundle_store import bundle_folder
+    from ganomaly.signing import load_trusted_keys
+
     if sha256 in _models:
         _models.move_to_end(sha256)
         return _models[sha256]
     path = store / uri
-    _drop(0, ahead=max(_growth, default=0))
-    before = memory.resident_bytes()
     try:
-        made = _load(path, sha256)
+        trusted = load_trusted_keys(settings().trusted_keys)
+        folder = bundle_folder(path, sha256, settings().home, trusted=trusted)
+        if not folder.is_dir():  # nothing is dropped for a model that cannot come
+            raise BundleError(f"the model's bundle {path} is missing: restore the model store, then retry the job")
+        _drop(0, ahead=max(_growth, default=0))
+        before = memory.resident_bytes()
+        made = _load(folder, sha256, trusted)
     except (BundleError, StoreError):
         raise
     except Exception as error:  # no memory, a library that does not fit this machine
@@ -105,21 +114,15 @@ def _drop(least: int, ahead: int = 0) -> None:
         )  # fmt: skip
 
 
-def _load(path: Place, sha256: str) -> Model:
+def _load(folder: Path, sha256: str, trusted: "TrustedKeys | None") -> Model:
     from ganomaly.bundle import open_bundle
-    from ganomaly.bundle_store import bundle_folder
-    from ganomaly.signing import load_trusted_keys
     from pictures.preprocessing import Preprocessing
 
-    trusted = load_trusted_keys(settings().trusted_keys)
-    folder = bundle_folder(path, sha256, settings().home, trusted=trusted)
-    if not folder.is_dir():
-        raise BundleError(f"the model's bundle {path} is missing: restore the model store, then retry the job")
     bundle = open_bundle(folder, sha256, runtime=Runtime(settings().runtime), threads=threads, trusted=trusted)
     preprocessing = Preprocessing.from_dict(bundle.preprocessing)
     if preprocessing.shape != bundle.detector.picture_shape:
         raise BundleError(
-            f"the bundle {path} is refused: preprocessing.json makes other pictures than its network takes"
+            f"the bundle {folder} is refused: preprocessing.json makes other pictures than its network takes"
         )
     return Model(bundle, preprocessing)
 

@@ -385,13 +385,3 @@ def test_connections_that_the_server_cuts_do_not_stop_a_batch(request, settings,
     assert batch_row(engine, job.id, 1).attempts == 1
     engine.dispose()
     outside.dispose()
-
-
-@pytest.mark.usefixtures("nothing_loaded")
-def test_a_process_loads_a_model_once_and_keeps_only_some(store, trained, own_store, monkeypatch):
-    monkeypatch.setattr(scoring_process, "MODELS_KEPT", 1)
-    other = trained.write(own_store / "flange" / "2", card={"name": "another"})
-    first = scoring_process.model(own_store, "flange/1", store[1])
-    assert scoring_process.model(own_store, "flange/1", store[1]) is first
-    scoring_process.model(own_store, "flange/2", other)
-    assert list(scoring_process._models) == [other]
