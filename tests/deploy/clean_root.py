@@ -43,7 +43,7 @@ class CleanRoot:
         written, as in a container with a read-only root; `binds` are shown read-only."""
         base = sys.base_prefix
         inside = ["bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--die-with-parent",
-                  "--new-session", "--clearenv", "--proc", "/proc", "--dev", "/dev"]  # fmt: skip
+                  "--new-session", "--clearenv", "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]  # fmt: skip
         inside += ["--ro-bind" if frozen else "--bind", str(self.folder / "etc"), "/etc"]
         for path in READ_ONLY:
             if os.path.exists(path):
@@ -51,6 +51,8 @@ class CleanRoot:
         for name in ("bin", "sbin", "lib", "lib64"):
             inside += ["--symlink", f"usr/{name}", f"/{name}"]
         if not base.startswith("/usr"):
+            for parent in reversed(Path(base).parents[:-1]):  # bubblewrap would make them for root alone
+                inside += ["--perms", "0755", "--dir", str(parent)]
             inside += ["--ro-bind", base, base]
         inside += ["--ro-bind", str(self.folder / "programs"), "/programs"]
         for name in self.writable:
