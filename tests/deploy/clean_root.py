@@ -43,7 +43,8 @@ class CleanRoot:
         written, as in a container with a read-only root; `binds` are shown read-only."""
         base = sys.base_prefix
         inside = ["bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--die-with-parent",
-                  "--new-session", "--clearenv", "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/dev/shm"]  # fmt: skip
+                  "--new-session", "--clearenv", "--proc", "/proc", "--dev", "/dev"]  # fmt: skip
+        inside += ["--perms", "1777", "--tmpfs", "/dev/shm"]  # as everywhere; bubblewrap's own is root's
         inside += ["--ro-bind" if frozen else "--bind", str(self.folder / "etc"), "/etc"]
         for path in READ_ONLY:
             if os.path.exists(path):
