@@ -17,13 +17,13 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Engine, event, insert, update
+from sqlalchemy import Engine, insert, update
 
 from bench import simulated
+from bench.statements import asked_of
 from db.engine import now, open_database, writing
 from db.jobs import night_of
 from db.schema import job, model, schedule, schedule_run
@@ -33,23 +33,8 @@ from oddlot.words import JobState, ModelState
 VERSIONS, PICTURES = 5, 4
 
 
-@contextlib.contextmanager
-def counted(engine: Engine) -> Iterator[list[str]]:
-    """The statements that an engine is asked meanwhile."""
-    seen: list[str] = []
-
-    def note(_: Any, __: Any, statement: str, *___: Any) -> None:
-        seen.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
-
-
 def show(what: str, engine: Engine, call: Callable[[], object]) -> None:
-    with counted(engine) as statements:
+    with asked_of(engine) as statements:
         began, cpu = time.perf_counter(), time.process_time()
         call()
         seconds, of_a_core = time.perf_counter() - began, time.process_time() - cpu

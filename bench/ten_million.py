@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 
 from bench.many_nights import LINES, Made, fill, made_of
 from bench.pruning_beside import prune_beside
+from bench.statements import asked_of
 from db import fits, jobs, liveness, workers
 from db.deliveries import deliveries_of
 from db.engine import open_database
@@ -155,21 +156,14 @@ def median(ask: Question) -> float:
 
 def plans(engine: Engine, ask: Question) -> list[str]:
     """How the database finds the answer: each statement in one line, and its plan."""
-    asked: list[tuple[str, Any]] = []
-
-    def keep(_: Any, __: Any, statement: str, parameters: Any, *___: Any) -> None:
-        if statement.lstrip().startswith(("SELECT", "WITH")):
-            asked.append((statement, parameters))
-
-    event.listen(engine, "before_cursor_execute", keep)
-    try:
+    with asked_of(engine) as asked:
         ask()
-    finally:
-        event.remove(engine, "before_cursor_execute", keep)
     lines = []
     sqlite = engine.dialect.name == "sqlite"
     with engine.connect() as connection:
         for statement, parameters in asked:
+            if not statement.lstrip().startswith(("SELECT", "WITH")):
+                continue
             lines.append("  " + " ".join(statement.split()))
             explain = "EXPLAIN QUERY PLAN " if sqlite else "EXPLAIN (ANALYZE, BUFFERS) "
             for row in connection.exec_driver_sql(explain + statement, parameters):

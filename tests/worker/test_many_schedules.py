@@ -2,12 +2,12 @@
 
 import datetime as dt
 import json
-from contextlib import contextmanager
 
 import pytest
 from shop import ONE_DATABASE
-from sqlalchemy import event, insert, update
+from sqlalchemy import insert, update
 
+from bench.statements import asked_of
 from cli import nightly as nightly_commands
 from cli import session as sessions
 from db import jobs, models, schedules
@@ -25,20 +25,6 @@ pytestmark = ONE_DATABASE
 @pytest.fixture
 def settings(tmp_path):
     return load_settings({"ODDLOT_HOME": str(tmp_path / "home"), "ODDLOT_SETTLE_SECONDS": "0"})
-
-
-@contextmanager
-def statements(engine):
-    seen = []
-
-    def note(_, __, statement, *___):
-        seen.append(statement)
-
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 @pytest.fixture
@@ -69,7 +55,7 @@ def test_all_that_are_due_in_one_minute_are_started_by_one_tick_and_the_next_ask
     found = jobs.find_jobs(engine, limit=None)
     assert {one.line for one in found} == {f"line-{n}" for n in range(MANY)}
     assert [one.listed for one in found] == [1] * MANY
-    with statements(engine) as asked:
+    with asked_of(engine) as asked:
         nightly.tick(engine, settings, plant)
     assert len(asked) < 20
     assert len(jobs.find_jobs(engine, limit=None)) == MANY
@@ -79,22 +65,22 @@ def test_what_people_look_at_asks_no_question_for_each_row(engine, settings, pla
     nightly.tick(engine, settings, plant)
     shared = sessions.Session(settings, engine)
     monkeypatch.setattr(nightly_commands, "open_session", lambda: shared)
-    with statements(engine) as asked:
+    with asked_of(engine) as asked:
         nightly_commands.list_all(True)
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) == MANY
     assert {(row["result"], row["overdue_since"], row["error"]) for row in rows} == {("queued", None, None)}
     assert len(asked) < 20
-    with statements(engine) as asked:
+    with asked_of(engine) as asked:
         assert len(jobs.find_jobs(engine, limit=None)) == MANY
     assert len(asked) < 20
 
 
 def test_a_list_of_models_reads_no_cards_unless_they_are_wanted(engine, plant):
-    with statements(engine) as asked:
+    with asked_of(engine) as asked:
         plain = models.list_models(engine, cards=False)
     assert len(plain) == 5 * MANY
-    assert not any("card" in statement for statement in asked)
+    assert not any("card" in statement for statement, _ in asked)
     whole = models.list_models(engine, "part-7")
     assert [row.card for row in whole] == [{"large": "x" * 1000}] * 5
     assert [(row.id, row.state) for row in whole] == [(row.id, row.state) for row in plain if row.name == "part-7"]
