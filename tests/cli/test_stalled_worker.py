@@ -47,7 +47,11 @@ def pool(oddlot) -> tuple[int, set[int]]:
 
 
 def cmdline(pid: int) -> bytes:
-    return Path(f"/proc/{pid}/cmdline").read_bytes()
+    """Of a process that ends between being listed and being asked, as of one that is a zombie: nothing."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 def stops_consuming(oddlot) -> None:
