@@ -7,9 +7,11 @@ ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 # What rarely changes first: the layer with the dependencies is made anew only when they are.
-COPY requirements/run.txt requirements/build.txt requirements/
+COPY requirements/run.txt requirements/gpu.txt requirements/build.txt requirements/
 RUN python -m venv /opt/oddlot
-RUN /opt/oddlot/bin/pip install --no-cache-dir --require-hashes -r requirements/run.txt
+# --build-arg REQUIREMENTS=gpu brings NVIDIA's libraries, too (docs/gpu.md).
+ARG REQUIREMENTS=run
+RUN /opt/oddlot/bin/pip install --no-cache-dir --require-hashes -r requirements/${REQUIREMENTS}.txt
 RUN python -m venv /opt/build
 RUN /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.txt
 COPY . .

@@ -86,8 +86,8 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.drift
 	$(BIN)/python -m bench.object_store
 
-bundle-offline: $(READY) ## dist/oddlot-VERSION-offline-...: wheels and an installer for a machine without a network
-	$(BIN)/python -m scripts.offline_bundle dist
+bundle-offline: $(READY) ## dist/oddlot-VERSION-offline-...: wheels and an installer for a machine without a network; GPU=1 for graphics cards
+	$(BIN)/python -m scripts.offline_bundle dist $(if $(GPU),--gpu)
 
 release: $(READY) ## dist/: wheel and sdist
 	$(BIN)/python -m scripts.release dist
@@ -109,6 +109,7 @@ lock: $(READY) ## pin the dependencies anew, with hashes and without addresses (
 	set -e; pin() { uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --quiet \
 	    "$${@:2}" -o requirements/$$1.txt; }; \
 	  pin run --extra openvino --extra s3 pyproject.toml; \
+	  pin gpu --extra openvino --extra s3 --extra gpu pyproject.toml; \
 	  pin develop --extra openvino --extra s3 --group test --group build --group docs pyproject.toml; \
 	  pin build --group pyproject.toml:build
 

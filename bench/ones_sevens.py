@@ -18,10 +18,10 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     seeds = parser.parse_args().seeds
     mnist = load()
-    from ganomaly.threads import set_threads
+    from ganomaly.starting import start_tensorflow
     from oddlot.processes import available_cores
 
-    set_threads(available_cores())
+    start_tensorflow(available_cores())
     from ganomaly.config import paper
     from ganomaly.training import train
 

@@ -70,10 +70,10 @@ def image_sets(program: str) -> Path:
 
 
 def use_all_cores() -> None:
-    from ganomaly.threads import set_threads
+    from ganomaly.starting import start_tensorflow
     from oddlot.processes import available_cores
 
-    set_threads(available_cores())
+    start_tensorflow(available_cores())
 
 
 def print_row(name: str, seed: str, row: np.ndarray) -> None:

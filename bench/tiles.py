@@ -24,10 +24,10 @@ def main() -> None:
     parser.add_argument("--spot", type=int, default=12)
     parser.add_argument("--updates", type=int, default=160)
     arguments = parser.parse_args()
-    from ganomaly.threads import set_threads
+    from ganomaly.starting import start_tensorflow
     from oddlot.processes import available_cores
 
-    set_threads(available_cores())
+    start_tensorflow(available_cores())
     from trainer.look import AUTO_TILES
 
     side, tiles = arguments.side, min(AUTO_TILES, max(1, round((arguments.side - 256) / 224) + 1))

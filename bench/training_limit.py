@@ -163,9 +163,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=tuple(STEPS), action="append")
     wish = parser.parse_args()
-    from ganomaly.threads import set_threads
+    from ganomaly.starting import start_tensorflow
 
-    set_threads(available_cores())
+    start_tensorflow(available_cores())
     if not PEERS.exists():
         print("PyTorch is left out: there is no .venv-peers; `make bench-peers` makes it")
     print(f"{'':<40}{'pictures/s':>12}{'ours / it':>12}", flush=True)

@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -15,10 +16,12 @@ import typer
 
 import oddlot
 from cli.output import Format, note, print_json, say, write_rows
+from oddlot import devices
 from oddlot.errors import OddlotError
 from oddlot.places import ObjectPath
 from oddlot.processes import available_cores
 from oddlot.settings import Settings, load_settings
+from oddlot.words import Runtime
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -29,6 +32,14 @@ WORKERS_SHOWN = 20
 RESTARTS_SHOWN = timedelta(days=1)
 OFTEN = 3
 """So many restarts in a day are no accident any more."""
+_USE_CARDS = """
+from ganomaly.starting import start_tensorflow
+from oddlot.errors import OddlotError
+try:
+    start_tensorflow(1, gpu=True)
+except OddlotError as error:
+    raise SystemExit(str(error))
+"""
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,7 @@ def examine() -> Iterator[Finding]:
     except OddlotError as error:
         yield Finding("settings", "wrong", str(error), "mend the setting")
         return
+    yield from _guarded("graphics card", lambda: _cards(settings))
     yield from _guarded("home", lambda: _home(settings))
     yield from _guarded("object store", lambda: _object_store(settings))
     yield from _guarded("heat maps", lambda: _map_store(settings))
@@ -116,6 +128,28 @@ def _packages() -> Iterator[Finding]:
     yield Finding("packages", "ok", ", ".join(found))
     if missing:
         yield Finding("packages", "wrong", f"missing: {', '.join(missing)}", "install Oddlot again")
+
+
+def _cards(settings: Settings) -> Iterator[Finding]:
+    """Nothing where there is none and none is asked for."""
+    found = devices.cards()
+    count = "1 NVIDIA graphics card" if len(found) == 1 else f"{len(found)} NVIDIA graphics cards"
+    if settings.runtime != Runtime.GPU:
+        if found:
+            yield Finding("graphics card", "note", f"{count}, not used", "ODDLOT_RUNTIME=gpu uses what is there")
+        return
+    try:
+        devices.check_cards(settings)
+    except OddlotError as error:
+        yield Finding("graphics card", "wrong", str(error))
+        return
+    # In a process of its own: TensorFlow takes seconds, and memory of the card for as long as it lives.
+    tried = subprocess.run([sys.executable, "-P", "-c", _USE_CARDS], capture_output=True, text=True, check=False)
+    if tried.returncode == 0:
+        yield Finding("graphics card", "ok", f"{count}, and TensorFlow can use them")
+    else:
+        said = tried.stderr.strip().splitlines()
+        yield Finding("graphics card", "wrong", f"{count}: {said[-1] if said else 'TensorFlow ended'}")
 
 
 def _home(settings: Settings) -> Iterator[Finding]:

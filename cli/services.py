@@ -14,6 +14,7 @@ import typer
 
 from cli.output import note, say
 from cli.session import Session, open_session
+from oddlot.devices import check_cards
 from oddlot.errors import OddlotError
 from oddlot.processes import die_with_parent
 from oddlot.queue import SHUTDOWN_GRACE
@@ -27,7 +28,9 @@ YOUNG = 5.0
 LONGEST_PAUSE = 30.0
 """Seconds between two starts at most, however often a worker ended young."""
 
-Concurrency = Annotated[int | None, typer.Option(min=1, max=1024, help="Worker processes; left out: one a core.")]
+Concurrency = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Worker processes; left out: one a core, or a graphics card.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -184,7 +187,10 @@ class WorkerProcess:
 def worker_process(
     settings: Settings, app: str, concurrency: int | None, *, foreground: bool = False
 ) -> Iterator[WorkerProcess]:
-    """A worker for the length of a block; in the foreground it says what it has to say here, not in a log."""
+    """A worker for the length of a block; in the foreground it says what it has to say here, not in a log.
+
+    Raises SettingsError where it is to use a graphics card and there is none."""
+    check_cards(settings)
     command = worker_command(app, concurrency)
     with running(WorkerProcess(settings, app.partition(".")[0], command, foreground=foreground)) as process:
         yield process

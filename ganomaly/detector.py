@@ -26,9 +26,10 @@ class Detector(Scorer):
     the scores that each of them gives alone, which is what `cross-conformal` calibration needs.
     """
 
-    def __init__(self, config: Config, members: Sequence[Member] | None = None) -> None:
-        """With these members; without, their numbers are still to be assigned."""
-        super().__init__(config)
+    def __init__(self, config: Config, members: Sequence[Member] | None = None, *, times: int = 1) -> None:
+        """With these members; without, their numbers are still to be assigned. `times` as `Scorer` has it."""
+        super().__init__(config, times)
+        self._times = times
         self._members = list(members) if members else _empty_members(config)
         side = seen_shape(config)[0]
         shapes = (self._batch, config.size, config.size, config.channels), (self._batch, side, side)
@@ -47,15 +48,18 @@ class Detector(Scorer):
         joined = cls(
             replace(first.config, folds=len(detectors)),
             [member for detector in detectors for member in detector._members],
+            times=first._times,
         )
         joined._watched = first._watched
         return joined
 
     @classmethod
-    def from_weights(cls, config: Config, weights: Mapping[str, np.ndarray]) -> "Detector":
-        """Raises ValueError where the arrays are not those of the network: names, shapes, finite float32."""
+    def from_weights(cls, config: Config, weights: Mapping[str, np.ndarray], *, times: int = 1) -> "Detector":
+        """In the precision of the configuration, float32 or bfloat16; `times` as `Scorer` has it.
+
+        Raises ValueError where the arrays are not those of the network: names, shapes, finite float32."""
         check_enough(config, weights)
-        detector = cls(config)
+        detector = cls(config, times=times)
         weights = dict(weights)
         if PLACES in weights:
             detector._watched = Watched(detector._watched.layout, seen_shape(config)[0], weights.pop(PLACES))

@@ -6,7 +6,9 @@ import tensorflow as tf
 
 from ganomaly.config import Config
 from ganomaly.gan import GANomaly
+from ganomaly.mixed import built_for
 from ganomaly.networks import build_decoder, build_encoder
+from ganomaly.precision import FLOAT32
 from ganomaly.view import FeatureView, PixelView, view_for
 
 
@@ -16,14 +18,16 @@ class Member:
     def __init__(self, config: Config, view: PixelView | FeatureView | None = None) -> None:
         """With the numbers of `view`; without one, they are still to be assigned, as all weights are."""
         self._config = config
-        self._networks = [
-            {
-                "encoder": build_encoder(config, 0, "encoder", scale),
-                "decoder": build_decoder(config, 0, "decoder", scale),
-                "second_encoder": build_encoder(config, 0, "second_encoder", scale),
-            }
-            for scale in range(config.scales)
-        ]
+        # With `features` the time goes into the backbone, and what is left are differences of what is nearly equal.
+        with built_for(FLOAT32 if config.architecture == "features" else config.precision):
+            self._networks = [
+                {
+                    "encoder": build_encoder(config, 0, "encoder", scale),
+                    "decoder": build_decoder(config, 0, "decoder", scale),
+                    "second_encoder": build_encoder(config, 0, "second_encoder", scale),
+                }
+                for scale in range(config.scales)
+            ]
         self.view = view or view_for(config)
 
     @classmethod
@@ -62,7 +66,9 @@ class Member:
         networks = self._networks[scale]
         latent = networks["encoder"](real, training=False)
         fake = networks["decoder"](latent, training=False)
-        difference = latent - networks["second_encoder"](fake, training=False)
+        again = networks["second_encoder"](fake, training=False)
+        latent, fake, again = (tf.cast(made, tf.float32) for made in (latent, fake, again))
+        difference = latent - again
         return latent_distance(difference, self._config), self.view.distance(real, fake)
 
 

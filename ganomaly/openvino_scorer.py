@@ -10,22 +10,19 @@ import numpy as np
 
 from ganomaly.config import Config
 from ganomaly.openvino_graph import build_graph, made_ready
-from ganomaly.precision import FLOAT32, INT8, RANGES, missing_for
+from ganomaly.precision import FLOAT32, INT8, RANGES
 from ganomaly.scoring import Scorer
 from ganomaly.shapes import check_enough, seen_shape
 from ganomaly.tiling import PLACES, Watched
-from oddlot.errors import BundleError
 
 
 class OpenVinoScorer(Scorer):
     """One member, or k of them, of which the one to which a place is least odd speaks for it; see `Detector`."""
 
     def __init__(self, config: Config, weights: Mapping[str, np.ndarray], *, threads: int = 1) -> None:
-        """Raises ValueError where the arrays are not those of the network: names, shapes, finite float32; BundleError
-        where this processor does not have the precision."""
+        """In a precision that this processor has. Raises ValueError where the arrays are not those of the network:
+        names, shapes, finite float32."""
         super().__init__(config)
-        if missing := missing_for(config.precision):
-            raise BundleError(f"it computes in {config.precision}, and {missing}")
         check_enough(config, weights)
         self._weights = dict(weights)
         if PLACES in weights:
@@ -61,8 +58,6 @@ def in_precision(
     """A detector's network in that precision; `pictures` (n, height, width, channels), uint8 or float32 in 0..255, are
     good ones, from which 8-bit arithmetic learns how large its values are. What networks of one backbone share is taken
     from `like`, where that is given: else the backbone would be another one for each of them.
-
-    Raises BundleError where this processor does not have the precision.
     """
     weights = detector.weights()
     if precision == INT8:

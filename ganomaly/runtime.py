@@ -1,4 +1,7 @@
-"""Which library runs the scoring network: OpenVINO where it is installed, else TensorFlow. The bundle is the same."""
+"""Which library runs the scoring network, and on what. The bundle is the same for all.
+
+OpenVINO where it is installed, else TensorFlow; TensorFlow on a graphics card where that is asked for.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,11 +10,15 @@ from importlib.util import find_spec
 import numpy as np
 
 from ganomaly.config import Config
-from ganomaly.precision import FLOAT32, RANGES, missing_for
-from ganomaly.scoring import Scorer
+from ganomaly.precision import BFLOAT16, FLOAT32, INT8, RANGES, missing_for
+from ganomaly.scoring import ON_A_CARD, Scorer
 from ganomaly.tiling import PLACES
 from oddlot.errors import BundleError
 from oddlot.words import Runtime
+
+_PRECISIONS = {
+    Runtime.OPENVINO: (FLOAT32, BFLOAT16, INT8), Runtime.GPU: (FLOAT32, BFLOAT16), Runtime.TENSORFLOW: (FLOAT32,),
+}  # fmt: skip
 
 
 def chosen(runtime: Runtime) -> Runtime:
@@ -31,32 +38,32 @@ def scorer_for(config: Config, weights: Mapping[str, np.ndarray], runtime: Runti
     network.
     """
     runtime = chosen(runtime)
+    check_precision(config.precision, runtime)
     if runtime == Runtime.OPENVINO:
         from ganomaly.openvino_scorer import OpenVinoScorer
 
         return OpenVinoScorer(config, weights, threads=threads or 1)
-    if config.precision != FLOAT32:
-        raise BundleError(
-            f"the network computes in {config.precision}, which needs OpenVINO: install oddlot[openvino], and leave "
-            "ODDLOT_RUNTIME at auto"
-        )
-    if threads is not None:
-        from ganomaly.threads import set_threads
+    on_card = runtime == Runtime.GPU
+    if threads is not None or on_card:
+        from ganomaly.starting import start_tensorflow
 
-        set_threads(threads)
+        start_tensorflow(threads or 1, gpu=on_card)
     from ganomaly.detector import Detector
 
-    return Detector.from_weights(config, weights)
+    return Detector.from_weights(config, weights, times=ON_A_CARD if on_card else 1)
 
 
 def check_precision(precision: str, runtime: Runtime) -> None:
     """Raises BundleError where this machine cannot compute in that precision."""
-    if precision == FLOAT32:
-        return
-    if chosen(runtime) != Runtime.OPENVINO:
-        raise BundleError(f"{precision} needs OpenVINO: install oddlot[openvino], and leave ODDLOT_RUNTIME at auto")
-    if missing := missing_for(precision):
-        raise BundleError(f"{precision} cannot be used: {missing}")
+    runtime = chosen(runtime)
+    if precision not in _PRECISIONS[runtime]:
+        instead = f", or fit the model in {BFLOAT16}" if runtime == Runtime.GPU else ""
+        raise BundleError(
+            f"the network computes in {precision}, which needs OpenVINO: install oddlot[openvino], and leave "
+            f"ODDLOT_RUNTIME at auto{instead}"
+        )
+    if runtime == Runtime.OPENVINO and (missing := missing_for(precision)):
+        raise BundleError(f"the network computes in {precision}, and {missing}")
 
 
 def ready_to_score(
@@ -69,11 +76,13 @@ def ready_to_score(
     `check_precision`.
     """
     check_precision(precision, runtime)
-    if chosen(runtime) != Runtime.OPENVINO:
-        return trained
-    from ganomaly.openvino_scorer import in_precision
+    if chosen(runtime) == Runtime.OPENVINO:
+        from ganomaly.openvino_scorer import in_precision
 
-    return in_precision(trained, precision, pictures, threads=threads, like=like)
+        return in_precision(trained, precision, pictures, threads=threads, like=like)
+    if chosen(runtime) == Runtime.GPU:
+        return scorer_for(replace(trained.config, precision=precision), trained.weights(), Runtime.GPU, threads)
+    return trained
 
 
 def joined(scorers: Sequence[Scorer], threads: int) -> Scorer:

@@ -18,6 +18,8 @@ SCORING_BATCH = 32
 """Pictures in every call of the network. Larger gains little on a CPU, smaller costs much."""
 VIEWING_BATCH = 8
 """Pictures in every call of the backbone: its first maps are large."""
+ON_A_CARD = 8
+"""So many times as many on a graphics card, which is idle between calls."""
 TILE_BATCHES = 4
 """Batches of tiles that are cut at a time."""
 
@@ -45,10 +47,13 @@ class Scores:
 class Scorer(ABC):
     """A network with its weights, and which places of a picture count."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, times: int = 1) -> None:
+        """`times` as many pictures as usual pass through the network together."""
         self.config = config
         # Fewer at a time where every picture passes through large maps.
-        self._batch = VIEWING_BATCH if config.architecture == "features" else SCORING_BATCH
+        self._batch = times * (VIEWING_BATCH if config.architecture == "features" else SCORING_BATCH)
+        self.together = max(SCORING_BATCH, self._batch)
+        """Pictures that are best handed over at once."""
         layout = layout_of(config)
         self._watched = Watched(layout, seen_shape(config)[0])
         self.picture_shape = (*layout.canvas, config.channels)

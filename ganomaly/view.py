@@ -16,6 +16,7 @@ from ganomaly.backbone import build_backbone
 from ganomaly.backbone_weights import BACKBONE_BLOCK, BACKBONE_CHANNELS
 from ganomaly.config import Config
 from ganomaly.gan import to_network
+from ganomaly.mixed import built_for
 from ganomaly.room import Picked, Room
 from ganomaly.scales import coarser, evened, spread
 from ganomaly.scoring import VIEWING_BATCH
@@ -70,7 +71,8 @@ class FeatureView:
     def __init__(self, config: Config, beside: "FeatureView | None" = None) -> None:
         """`beside` is another one whose backbone it shares: it is large, frozen, and the same for all."""
         self._gray = config.channels == 1
-        self._backbone: keras.Model = beside._backbone if beside else build_backbone(config.size, (BACKBONE_BLOCK,))
+        with built_for(config.precision):
+            self._backbone: keras.Model = beside._backbone if beside else build_backbone(config.size, (BACKBONE_BLOCK,))
         zeros, ones = np.zeros(BACKBONE_CHANNELS, np.float32), np.ones(config.scales, np.float32)
         self.variables = {
             "features/mean": tf.Variable(zeros, trainable=False),
@@ -86,7 +88,8 @@ class FeatureView:
     def extract(self, pictures: tf.Tensor) -> tf.Tensor:
         """What does not depend on the pictures that were learnt from; views of one network share it."""
         pictures = tf.cast(pictures, tf.float32)
-        return self._backbone(tf.repeat(pictures, 3, axis=3) if self._gray else pictures, training=False)
+        maps = self._backbone(tf.repeat(pictures, 3, axis=3) if self._gray else pictures, training=False)
+        return tf.cast(maps, tf.float32)
 
     def scales(self, extracted: tf.Tensor, places: tf.Tensor) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """What the networks see at each scale, and of what share of each window (`ganomaly.scales`)."""

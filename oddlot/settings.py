@@ -53,9 +53,10 @@ class Settings:
     batch_size: int = 128
     """Items in one unit of queue work, at most; fewer towards the end of a job."""
     runtime: str = Runtime.AUTO
-    """What runs the scoring network: `openvino`, `tensorflow`, or `auto`, the first of them that is installed."""
+    """What runs the scoring network: `openvino`, `tensorflow`, or `auto`, the first of them that is installed; or
+    `gpu`, TensorFlow on NVIDIA's graphics cards, where fits learn then, too."""
     concurrency: int = 0
-    """Worker processes; 0 means one a core."""
+    """Worker processes; 0 means one a core, with `gpu` one a graphics card."""
     lease_seconds: float = 120.0
     """How long a claimed batch may go without a sign of life before somebody else may claim it."""
     sweep_seconds: float = 10.0

@@ -62,11 +62,12 @@ class Verdict(StrEnum):
 
 
 class Runtime(StrEnum):
-    """Which library runs a scoring network."""
+    """Which library runs a scoring network, and on what."""
 
     AUTO = "auto"
     OPENVINO = "openvino"
     TENSORFLOW = "tensorflow"
+    GPU = "gpu"  # TensorFlow on a graphics card
 
 
 class LogForm(StrEnum):

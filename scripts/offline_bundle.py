@@ -20,17 +20,20 @@ from packaging.requirements import Requirement
 from scripts.release import ROOT, build
 
 
-def make(out: Path) -> Path:
-    """Build the bundle in a folder below `out`, anew where it is there; returns the folder."""
+def make(out: Path, *, gpu: bool = False) -> Path:
+    """Build the bundle in a folder below `out`, anew where it is there; returns the folder. `gpu` brings NVIDIA's
+    libraries, too."""
     out.mkdir(parents=True, exist_ok=True)
     wheel, _ = build(out)
     version = wheel.name.split("-")[1]
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    folder = out / f"oddlot-{version}-offline-python{python}-{sys.platform}-{platform.machine()}"
+    run = "gpu" if gpu else "run"
+    kind = "-gpu" if gpu else ""
+    folder = out / f"oddlot-{version}-offline{kind}-python{python}-{sys.platform}-{platform.machine()}"
     part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     (part / "wheels").mkdir(parents=True)
-    for listed in ("run", "build"):  # the second for an image that is built there
+    for listed in (run, "build"):  # the second for an image that is built there
         wanted = part / f"{listed}.txt"
         wanted.write_text(for_every_patch(ROOT / "requirements" / wanted.name), encoding="utf-8")
         subprocess.run(
@@ -40,10 +43,12 @@ def make(out: Path) -> Path:
         )  # fmt: skip
         wanted.unlink()
     shutil.copy2(wheel, part / "wheels")
-    shutil.copy2(ROOT / "requirements" / "run.txt", part / "requirements.txt")
+    shutil.copy2(ROOT / "requirements" / f"{run}.txt", part / "requirements.txt")
     shutil.copy2(ROOT / "deploy" / "offline" / "install.sh", part)
     shutil.copy2(ROOT / "deploy" / "oddlot.env", part)
     shutil.copytree(ROOT / "deploy" / "systemd", part / "systemd")
+    if gpu:
+        shutil.copy2(ROOT / "deploy" / "gpu" / "oddlot.conf", part / "systemd-gpu.conf")
     (part / "VERSION").write_text(f"{version}\n", encoding="utf-8")
     (part / "PYTHON").write_text(f"{python} {platform.machine()}\n", encoding="utf-8")
     files = sorted(path for path in part.rglob("*") if path.is_file())
@@ -79,7 +84,9 @@ def _sha256(path: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="folder in which the bundle is made")
-    folder = make(parser.parse_args().out)
+    parser.add_argument("--gpu", action="store_true", help="with NVIDIA's libraries (docs/gpu.md)")
+    wish = parser.parse_args()
+    folder = make(wish.out, gpu=wish.gpu)
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     print(f"{folder}: {size / 1024**2:.0f} MiB; there: sudo ./install.sh")
 

@@ -16,6 +16,7 @@ import oddlot
 from db import models
 from db.models import ModelRow
 from oddlot.appearance import APPEARANCE
+from oddlot.devices import check_cards
 from oddlot.errors import TrainingError
 from oddlot.processes import memory_bytes
 from oddlot.settings import Settings
@@ -156,6 +157,7 @@ def fit(
     progress = progress or Silent()
     check_options(options)
     check_writable(settings.model_store)  # and not after an hour of training
+    check_cards(settings)
     check_precision(options.precision, Runtime(settings.runtime))  # of this machine, not of the one that asked
     load_trusted_signer(settings.signing_key, settings.trusted_keys)  # what it says is said before the training
     folder = Path(options.good_dir).expanduser()
@@ -188,13 +190,14 @@ def _fit_on(
     judged: Judged | None, scratch: Path, room: "Room", threads: int, progress: Progress,
 ) -> FitReport:  # fmt: skip
     """Everything after the pictures are read: train, calibrate, write the bundle, register the model."""
-    from ganomaly.threads import set_threads
+    from ganomaly.starting import start_tensorflow
 
-    set_threads(threads)
+    start_tensorflow(threads, gpu=settings.runtime == Runtime.GPU)
     from ganomaly.bundle import write_bundle
     from ganomaly.bundle_store import new_bundle
     from ganomaly.calibration import CROSS, SPLIT, Calibration
     from ganomaly.heat import MAP_SCALE, map_scale
+    from ganomaly.runtime import chosen
     from ganomaly.signing import load_signer
 
     preprocessing = look.preprocessing
@@ -214,7 +217,7 @@ def _fit_on(
     )  # fmt: skip
     detector, scores = learnt.detector, learnt.scores
     calibration = Calibration.fit(scores.raw, options.false_alarms, method=SPLIT if len(parts) == 1 else CROSS)
-    card = _card(options, look, good, parts, learnt, calibration.certificate())
+    card = _card(options, look, good, parts, learnt, calibration.certificate(), chosen(Runtime(settings.runtime)))
     card[MAP_SCALE] = map_scale(scores.parts["residual"], calibration.false_alarms)
     folder = Path(options.good_dir).expanduser()
     card[APPEARANCE] = reference_of(good).to_dict()
@@ -268,13 +271,15 @@ def _group_names(files: list[FoundFile], options: FitOptions) -> list[str] | Non
 
 
 def _card(
-    options: FitOptions, look: Look, good: TrainingSet, parts: list[Split], learnt: Learnt, certificate: str
+    options: FitOptions, look: Look, good: TrainingSet, parts: list[Split], learnt: Learnt, certificate: str,
+    runtime: Runtime,
 ) -> dict[str, Any]:  # fmt: skip
     card: dict[str, Any] = {
         "name": options.name,
         "fitted_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "options": asdict(options),
         "network": learnt.detector.config.to_dict(),
+        "runtime": runtime,
         "preprocessing": look.preprocessing.to_dict(),
         "pictures": {
             "usable": len(good.hashes),

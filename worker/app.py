@@ -4,12 +4,14 @@ schedules, is `celery -A worker.app beat`.
 The parent process imports neither TensorFlow nor the detector: children load them on their first batch.
 """
 
+import os
 from typing import Any
 
+from billiard import current_process
 from celery import Celery, signals
 
-from oddlot.errors import BrokerError
-from oddlot.processes import available_cores
+from oddlot.devices import check_cards, environment_for, processes_for
+from oddlot.errors import BrokerError, SettingsError
 from oddlot.queue import INSPECT_QUEUE, TICK_QUEUE, TICK_SECONDS, TICK_TASK, celery_settings, is_amqp, queue_of
 from oddlot.settings import load_settings
 from worker import broker, supervision
@@ -31,7 +33,7 @@ def _configuration() -> dict[str, Any]:
                 "options": {"queue": TICK_QUEUE, "priority": 0, "time_limit": None},
             }
         },
-        "worker_concurrency": settings.concurrency or available_cores(),
+        "worker_concurrency": processes_for(settings),
         "worker_max_memory_per_child": settings.child_megabytes * 1024 or None,
     }
 
@@ -46,6 +48,20 @@ app.steps["worker"].add(supervision.GraceStep)
 @signals.setup_logging.connect(weak=False)
 def _configure_logging(loglevel: Any = None, **_: Any) -> None:
     supervision.configure_logging(loglevel)
+
+
+@signals.worker_process_init.connect(weak=False)
+def _take_a_card(**_: Any) -> None:
+    # By its place in the pool, which whoever replaces it has, too; before a library for cards is loaded.
+    os.environ.update(environment_for(load_settings(), getattr(current_process(), "index", 0)))
+
+
+@signals.celeryd_init.connect(weak=False)
+def _check_cards(**_: Any) -> None:
+    try:
+        check_cards(load_settings())
+    except SettingsError as error:
+        raise SystemExit(f"oddlot: {error}") from error
 
 
 @signals.celeryd_init.connect(weak=False)

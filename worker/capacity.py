@@ -18,6 +18,7 @@ from sqlalchemy import Engine, select
 from db.engine import reading
 from db.models import ModelRow
 from db.schema import item, job
+from oddlot.devices import environment_for, processes_for
 from oddlot.errors import OddlotError, UnreadablePicture
 from oddlot.places import is_address, place_of
 from oddlot.processes import available_cores
@@ -64,7 +65,7 @@ class Wish:
 def measure(engine: Engine, settings: Settings, model: ModelRow, seconds: float = SECONDS) -> Capacity:
     """Raises OddlotError where a process cannot do it."""
     files = latest_pictures(engine, model.name)
-    processes = settings.concurrency or available_cores()
+    processes = processes_for(settings)
     wish = Wish(
         str(settings.model_store), model.bundle_uri, model.bundle_sha256,
         max(1, available_cores() // processes), seconds, files, settings.max_pixels, settings.max_file_bytes,
@@ -72,9 +73,9 @@ def measure(engine: Engine, settings: Settings, model: ModelRow, seconds: float 
     running = [
         subprocess.Popen(
             [sys.executable, "-m", "worker.capacity"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True,
+            stderr=subprocess.PIPE, text=True, env=environment_for(settings, number),
         )
-        for _ in range(processes)
+        for number in range(processes)
     ]  # fmt: skip
     try:
         for process in running:  # all of them begin before the first answer is waited for
@@ -122,13 +123,12 @@ def _work(wish: Wish) -> float:
     """Pictures a second of this process."""
     from ganomaly.bundle import read_golden
     from ganomaly.bundle_store import bundle_folder
-    from ganomaly.scoring import SCORING_BATCH
     from pictures.reading import read_picture
 
     scoring_process.threads = wish.threads
     store = place_of(wish.store)
     model = scoring_process.model(store, wish.uri, wish.sha256)
-    together = model.preprocessing.at_once(SCORING_BATCH)
+    together = model.preprocessing.at_once(model.bundle.detector.together)
     golden = read_golden(bundle_folder(store / wish.uri, wish.sha256, scoring_process.settings().home))
 
     def batch(start: int) -> np.ndarray:

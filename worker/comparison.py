@@ -120,7 +120,6 @@ def _flags(
     on_scored: Callable[[int, int], None] | None,
 ) -> Iterator[tuple[int, bool]]:  # fmt: skip
     """Which of the pictures the model flags, by their numbers; without those that are gone, changed or unreadable."""
-    from ganomaly.scoring import SCORING_BATCH
 
     def read(one: SampledItem) -> Picture | None:
         try:
@@ -132,7 +131,7 @@ def _flags(
             return None
         return picture if picture.sha256 == one.sha256 else None
 
-    step = model.preprocessing.at_once(SCORING_BATCH)
+    step = model.preprocessing.at_once(model.bundle.detector.together)
     with ThreadPoolExecutor(scoring_process.threads + 1) as readers:
         for start in range(0, len(items), step):
             chunk = items[start : start + step]

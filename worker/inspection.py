@@ -189,9 +189,7 @@ def _inspect_items(
     Scoring happens in the detector's own fixed batch shape; reading runs ahead of it, and notes in `reading` what it is
     at.
     """
-    from ganomaly.scoring import SCORING_BATCH
-
-    together = model.preprocessing.at_once(SCORING_BATCH)
+    together = model.preprocessing.at_once(model.bundle.detector.together)
     maps = MapWriter(settings.map_store, claim.job_id)
     company = Company(model.bundle.card)
     audit = AuditDraw(claim, settings.audit_items)

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from oddlot.processes import available_cores, memory_bytes
+from oddlot.devices import processes_for
+from oddlot.processes import memory_bytes
 from oddlot.settings import Settings
 
 SHARE = 0.9
@@ -32,7 +33,7 @@ def bound_bytes(settings: Settings, processes: int) -> int:
         return settings.warm_megabytes * 1024**2
     if settings.child_megabytes:
         return int(settings.child_megabytes * 1024**2 * SHARE)
-    return memory_bytes() // 2 // (processes or settings.concurrency or available_cores())
+    return memory_bytes() // 2 // (processes or processes_for(settings))
 
 
 def give_back() -> None:

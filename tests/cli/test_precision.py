@@ -45,9 +45,10 @@ def test_what_cannot_be_had_is_said_in_one_line_before_reading(oddlot, drawn):
         "fit", "coarse", good, "--precision", "half", status=1
     )
     oddlot.environ["ODDLOT_RUNTIME"] = "tensorflow"
-    assert "int8 needs OpenVINO" in oddlot.run("fit", "coarse", good, "--precision", "int8", status=1)
+    said = oddlot.run("fit", "coarse", good, "--precision", "int8", status=1)
+    assert "computes in int8, which needs OpenVINO" in said
     oddlot.environ["ODDLOT_RUNTIME"] = "torch"
-    assert "ODDLOT_RUNTIME must be one of auto, openvino, tensorflow" in oddlot.run("jobs", status=1)
+    assert "ODDLOT_RUNTIME must be one of auto, openvino, tensorflow, gpu" in oddlot.run("jobs", status=1)
 
 
 @pytest.mark.slow

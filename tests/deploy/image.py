@@ -55,6 +55,9 @@ def build(dockerfile: Path, context: Path, folder: Path, environ: dict[str, str]
                 image.root.run(["sh", "-c", rest], environ=image.environ | environ, cwd=image.cwd, binds=binds)
             case "COPY":
                 _copy(rest, image, stages, context)
+            case "ARG":  # for the steps that follow, and not for the image
+                key, _, value = rest.partition("=")
+                environ = environ | {key: value}
             case "ENV":
                 for key, value in re.findall(r"(\w+)=(\S+)", rest):
                     image.environ[key] = value.replace("$PATH", image.environ["PATH"])

@@ -144,3 +144,24 @@ def test_commands_and_health_checks_are_ones_of_the_program(config, service):
         assert words[0] == "oddlot"
         ran = CliRunner().invoke(app, [*words[1:], "--help"])
         assert ran.exit_code == 0, (words, ran.output)
+
+
+def test_workers_and_trainer_may_use_graphics_cards_and_stay_confined(secrets, config):
+    environ = {"PATH": os.environ["PATH"], "ODDLOT_PICTURES": "/data", "ODDLOT_SECRETS": str(secrets)}
+    files = ["--file", str(ROOT / "docker-compose.yml"), "--file", str(ROOT / "deploy" / "gpu" / "compose.yml")]
+    ran = subprocess.run([*compose(), *files, "config"], capture_output=True, text=True, env=environ, cwd=ROOT)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    services = yaml.safe_load(ran.stdout)["services"]
+    for name in ("worker", "trainer"):
+        on_cards, before = services[name], config["services"][name]
+        (device,) = on_cards["deploy"]["resources"]["reservations"]["devices"]
+        assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+        assert on_cards["environment"] == before["environment"] | {"ODDLOT_RUNTIME": "gpu"}
+        assert on_cards["build"]["args"] == {"REQUIREMENTS": "gpu"}
+        assert (ROOT / "requirements" / "gpu.txt").is_file()
+        for kept in ("read_only", "cap_drop", "security_opt", "healthcheck"):
+            assert on_cards[kept] == before[kept], kept
+        for kept in ("secrets", "volumes"):  # Compose orders them otherwise where files are joined
+            assert sorted(map(str, on_cards[kept])) == sorted(map(str, before[kept])), kept
+        assert on_cards["deploy"]["resources"]["limits"] == before["deploy"]["resources"]["limits"]
+    assert services["review"]["image"] == config["services"]["review"]["image"] != services["worker"]["image"]

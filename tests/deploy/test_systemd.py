@@ -1,5 +1,6 @@
 """The units of a plant without containers."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -53,3 +54,26 @@ def test_the_settings_file_names_settings_that_there_are():
     named = set(re.findall(r"^#?(ODDLOT_\w+)=", text, re.MULTILINE))
     assert named
     assert {name.removesuffix("_FILE") for name in named} <= known
+
+
+@pytest.mark.parametrize("name", ["oddlot.service", "oddlot-worker.service", "oddlot-trainer.service"])
+def test_systemd_takes_the_drop_in_for_graphics_cards(installed, name, tmp_path):
+    program = shutil.which("systemd-analyze")
+    if program is None:
+        pytest.skip("NOT TESTED, whether systemd takes the drop-in: systemd-analyze is not installed")
+    folder = tmp_path / f"{name}.d"
+    folder.mkdir()
+    drop_in = folder / "gpu.conf"
+    shutil.copy(ROOT / "deploy" / "gpu" / "oddlot.conf", drop_in)
+    shutil.copy(installed / name, tmp_path)
+
+    def said() -> list[str]:
+        ran = subprocess.run(
+            [program, "verify", "--man=no", tmp_path / name], capture_output=True, text=True,
+            env=os.environ | {"SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+        )  # fmt: skip
+        return [line for line in ran.stderr.splitlines() if "oddlot" in line or "gpu.conf" in line]
+
+    assert said() == []
+    drop_in.write_text(drop_in.read_text(encoding="utf-8") + "DevicePolicy=whatever\n", encoding="utf-8")
+    assert said() != []  # it is looked at

@@ -88,8 +88,8 @@ def test_bytes_and_floats_of_the_same_picture_score_alike() -> None:
 PROGRAM = """
 import sys
 import numpy as np
-from ganomaly.threads import set_threads
-set_threads(int(sys.argv[1]))
+from ganomaly.starting import start_tensorflow
+start_tensorflow(int(sys.argv[1]))
 import tensorflow as tf
 from ganomaly.config import paper
 from ganomaly.detector import Detector
