@@ -11,7 +11,7 @@ from cli.card import learnt_from, say_findings, trained_for
 from cli.output import note, print_json, say
 from cli.seen import seen_in_short
 from cli.session import Session, open_session
-from oddlot.errors import OddlotError
+from oddlot.places import place_of
 from oddlot.processes import available_cores
 from oddlot.words import ModelState
 
@@ -33,14 +33,15 @@ def register(app: typer.Typer) -> None:
 def fit(
     name: Annotated[str, typer.Argument(help="Name of the model; a name that exists gets a new version.")],
     good_dir: Annotated[
-        Path | None,
+        str | None,
         typer.Argument(
-            help="Folder of pictures of good parts, sub-folders included. With --from-verdicts it may be left out: the "
+            help="Folder of pictures of good parts, sub-folders included, or s3://bucket/prefix. With --from-verdicts "
+            "it may be left out: the "
             "one that the active version learnt from."
         ),
     ] = None,
     defects: Annotated[
-        Path | None, typer.Option(help="Folder of known defects: they are only counted, never learnt from.")
+        str | None, typer.Option(help="Folder of known defects: they are only counted, never learnt from.")
     ] = None,
     size: Annotated[
         int | None,
@@ -140,16 +141,13 @@ def fit(
 
     session = open_session()
     given: dict[str, Any] = {
-        "defects_dir": str(defects.expanduser().absolute()) if defects else None,
+        "defects_dir": str(place_of(defects)) if defects else None,
         "size": size, "architecture": architecture, "score": score, "false_alarms": false_alarms, "epochs": epochs,
         "minutes": minutes, "seed": seed, "group": group, "force": force, "tiles": tiles, "roi": _absolute(roi),
         "precision": precision, "folds": folds, "from_verdicts": from_verdicts, "candidate": candidate,
     }  # fmt: skip
-    for folder in (good_dir, defects):
-        if folder is not None and folder.parts[:1] == ("s3:",):
-            raise OddlotError("a fit reads folders: copy the pictures out of the object store, then name that folder")
     if good_dir is not None:
-        options = FitOptions(name=name, good_dir=str(good_dir.expanduser().absolute()), **given)
+        options = FitOptions(name=name, good_dir=str(place_of(good_dir)), **given)
     else:
         options = _like_the_active_one(session, name, given)
     if queue:

@@ -30,13 +30,13 @@ class Picture:
 
 def read_picture(
     path: str, preprocessing: Preprocessing, *, root: str | None = None, expected: tuple[int, int] | None = None,
-    max_pixels: int, max_file_bytes: int,
+    etag: str | None = None, max_pixels: int, max_file_bytes: int,
 ) -> Picture:  # fmt: skip
-    """Read, decode and preprocess one picture; see `read_bytes` for `root` and `expected`.
+    """Read, decode and preprocess one picture; see `read_bytes` for `root`, `expected` and `etag`.
 
     Raises UnreadablePicture with the reason, and with the hash where the bytes could be read.
     """
-    data, sha256 = read_bytes(path, max_file_bytes=max_file_bytes, root=root, expected=expected)
+    data, sha256 = read_bytes(path, max_file_bytes=max_file_bytes, root=root, expected=expected, etag=etag)
     return picture_of(data, sha256, preprocessing, max_pixels=max_pixels)
 
 

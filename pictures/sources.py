@@ -30,6 +30,11 @@ def check_source(source: Place) -> Place:
     return source.resolve()
 
 
+def root_of(source: Place) -> str:
+    """What the paths of a source's pictures begin with, or lead to by links: what reading them may not leave."""
+    return str(source if isinstance(source, ObjectPath) else source.resolve())
+
+
 def list_source(
     source: Place, report: ListingReport, *, recursive: bool = True, glob: str | None = None,
     settle_seconds: float = 2.0,

@@ -18,6 +18,7 @@ from db.models import ModelRow
 from oddlot.appearance import APPEARANCE
 from oddlot.devices import check_cards
 from oddlot.errors import TrainingError
+from oddlot.places import place_of
 from oddlot.processes import memory_bytes
 from oddlot.settings import Settings
 from oddlot.words import ModelState, Runtime
@@ -160,7 +161,7 @@ def fit(
     check_cards(settings)
     check_precision(options.precision, Runtime(settings.runtime))  # of this machine, not of the one that asked
     load_trusted_signer(settings.signing_key, settings.trusted_keys)  # what it says is said before the training
-    folder = Path(options.good_dir).expanduser()
+    folder = place_of(options.good_dir)
     files = find_good_pictures(folder, settings)
     own = [file.path for file in files]
     judged = judged_pictures(engine, options.name, own) if options.from_verdicts else None
@@ -168,7 +169,7 @@ def fit(
     names = _group_names(files, options)
     _parts(len(files), options, names)  # refuse a rate or groups before the pictures are read
     if options.defects_dir is not None:
-        quality.check_folder(Path(options.defects_dir))  # and not after an hour of training
+        quality.check_folder(place_of(options.defects_dir))  # and not after an hour of training
     from ganomaly.room import Room
 
     most = settings.fit_megabytes * 10**6 or memory_bytes() // SHARE_OF_MEMORY
@@ -219,7 +220,7 @@ def _fit_on(
     calibration = Calibration.fit(scores.raw, options.false_alarms, method=SPLIT if len(parts) == 1 else CROSS)
     card = _card(options, look, good, parts, learnt, calibration.certificate(), chosen(Runtime(settings.runtime)))
     card[MAP_SCALE] = map_scale(scores.parts["residual"], calibration.false_alarms)
-    folder = Path(options.good_dir).expanduser()
+    folder = place_of(options.good_dir)
     card[APPEARANCE] = reference_of(good).to_dict()
     card["near_duplicates"] = describe_copies(copies, good.files, folder)
     card["warnings"] = warn_of_sessions(good.files, folder, names, learnt.calibration)
@@ -238,7 +239,7 @@ def _fit_on(
     card["warnings"] += warn_of_blindness(honesty.record)
     if options.defects_dir is not None:
         card["defects"] = quality.recall_on_defects(
-            Path(options.defects_dir), detector, calibration, preprocessing, settings
+            place_of(options.defects_dir), detector, calibration, preprocessing, settings
         )
     uri = f"{options.name}/{datetime.now(UTC):%Y%m%dT%H%M%S}-{os.urandom(3).hex()}"
     with new_bundle(settings.model_store / uri, settings.home) as new:
@@ -267,7 +268,7 @@ def _parts(n: int, options: FitOptions, groups: list[str] | None) -> list[Split]
 def _group_names(files: list[FoundFile], options: FitOptions) -> list[str] | None:
     if options.group is None:
         return None
-    return name_groups([file.path for file in files], Path(options.good_dir).expanduser(), options.group)
+    return name_groups([file.path for file in files], place_of(options.good_dir), options.group)
 
 
 def _card(

@@ -5,9 +5,10 @@ Pictures of one group never stand on both sides of the split, else a model would
 
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath, PurePosixPath
 
 from oddlot.errors import TrainingError
+from oddlot.places import ObjectPath, Place
 
 FOLDER = "folder"
 """The value of `--group` for which the sub-folder is the group."""
@@ -63,7 +64,7 @@ def check_group(group: str) -> None:
         _compiled(group)
 
 
-def name_groups(paths: Sequence[str], root: Path, group: str) -> list[str]:
+def name_groups(paths: Sequence[str], root: Place, group: str) -> list[str]:
     """The group of each picture, by its path below `root`, or its whole path elsewhere, written with slashes.
 
     `group` is `folder`, or a regular expression that is searched for in that path: its first bracket is the group, or
@@ -85,8 +86,10 @@ def name_groups(paths: Sequence[str], root: Path, group: str) -> list[str]:
     return [name for name in names if name]
 
 
-def below(path: str, root: Path) -> PurePath:
+def below(path: str, root: Place) -> PurePath:
     """The path as it is below `root`; whole where it is elsewhere, as that of a picture that a verdict added."""
+    if isinstance(root, ObjectPath):
+        return PurePosixPath(path.removeprefix(f"{root}/"))
     whole, top = PurePath(path), root.absolute()
     return whole.relative_to(top) if whole.is_relative_to(top) else whole
 

@@ -11,11 +11,11 @@ What that was measured on: docs/decisions/0008-near-duplicates.md.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from oddlot.places import Place
 from pictures.listing import FoundFile
 from trainer.grouping import Groups, below
 
@@ -58,7 +58,7 @@ def near_duplicates(pixels: np.ndarray, hashes: Sequence[str]) -> list[Pair]:
     return pairs
 
 
-def describe_copies(pairs: Sequence[Pair], files: Sequence[FoundFile], folder: Path) -> dict[str, Any]:
+def describe_copies(pairs: Sequence[Pair], files: Sequence[FoundFile], folder: Place) -> dict[str, Any]:
     """For the card: how many files have a near-duplicate, and two that are ones, by their paths below `folder`."""
     return {
         "pictures": len({i for pair in pairs for i in pair}),

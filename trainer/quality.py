@@ -1,15 +1,16 @@
 """What the card says about how well a model sees, as far as the pictures at hand can tell."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from oddlot.errors import TrainingError, UnreadablePicture
+from oddlot.places import ObjectPath, Place
 from oddlot.settings import Settings
-from pictures.listing import ListingReport, list_folder
+from pictures.listing import ListingReport
 from pictures.preprocessing import Preprocessing
 from pictures.reading import read_picture
+from pictures.sources import list_source, root_of
 
 if TYPE_CHECKING:
     from ganomaly.calibration import Calibration
@@ -19,14 +20,15 @@ CHUNK = 256
 """Pictures that are scored at a time, at most."""
 
 
-def check_folder(folder: Path) -> None:
-    """Raises TrainingError unless the folder holds a file."""
-    if not folder.is_dir() or next(list_folder(folder, ListingReport(), settle_seconds=0), None) is None:
+def check_folder(folder: Place) -> None:
+    """Raises TrainingError unless the folder or prefix holds a file, OddlotError where it cannot be listed."""
+    there = isinstance(folder, ObjectPath) or folder.is_dir()
+    if not there or next(list_source(folder, ListingReport(), settle_seconds=0), None) is None:
         raise TrainingError(f"{folder} holds no files: --defects takes a folder of pictures of defects")
 
 
 def recall_on_defects(
-    folder: Path,
+    folder: Place,
     detector: "Scorer",
     calibration: "Calibration",
     preprocessing: Preprocessing,
@@ -39,10 +41,10 @@ def recall_on_defects(
     """
     raw: list[np.ndarray] = []
     chunk: list[np.ndarray] = []
-    for file in list_folder(folder, ListingReport(), settle_seconds=settings.settle_seconds):
+    for file in list_source(folder, ListingReport(), settle_seconds=settings.settle_seconds):
         try:
             picture = read_picture(
-                file.path, preprocessing, root=str(folder.resolve()),
+                file.path, preprocessing, root=root_of(folder), etag=file.etag,
                 max_pixels=settings.max_pixels, max_file_bytes=settings.max_file_bytes,
             )  # fmt: skip
         except UnreadablePicture:

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 
+from oddlot.places import Place
 from pictures.listing import FoundFile
 from trainer.grouping import below
 
 
 def warn_of_sessions(
-    files: Sequence[FoundFile], root: Path, names: Sequence[str] | None, calibration: np.ndarray
+    files: Sequence[FoundFile], root: Place, names: Sequence[str] | None, calibration: np.ndarray
 ) -> list[str]:
     """Warnings, each a plain sentence, none where there is nothing to say.
 
@@ -35,7 +35,7 @@ def warn_of_sessions(
     return []
 
 
-def _shift(file: FoundFile, root: Path) -> str:
+def _shift(file: FoundFile, root: Place) -> str:
     day = datetime.fromtimestamp(file.mtime_ns / 1e9).date().isoformat()
     folder = below(file.path, root).parent.as_posix()
     return f"{day}, {folder if folder != '.' else root.name}"

@@ -15,11 +15,13 @@ import numpy as np
 from ganomaly.room import Room
 from oddlot.appearance import NEIGHBOURS
 from oddlot.errors import TrainingError, UnreadablePicture
+from oddlot.places import ObjectPath, Place
 from oddlot.settings import Settings
 from pictures.appearance import Appearance
-from pictures.listing import FoundFile, ListingReport, list_folder
+from pictures.listing import FoundFile, ListingReport
 from pictures.preprocessing import Preprocessing
 from pictures.reading import Picture, read_picture
+from pictures.sources import list_source, root_of
 from trainer.from_verdicts import Judged
 
 FEWEST_PICTURES = 20
@@ -47,10 +49,10 @@ class TrainingSet:
     appearances: list[Appearance] = field(default_factory=list)
 
 
-def find_good_pictures(folder: Path, settings: Settings) -> list[FoundFile]:
-    """The files below `folder`. Raises OddlotError where it is not a folder, TrainingError where it is empty."""
+def find_good_pictures(folder: Place, settings: Settings) -> list[FoundFile]:
+    """The files below a folder or prefix. Raises OddlotError where it is neither, TrainingError where it is empty."""
     report = ListingReport()
-    files = sorted(list_folder(folder, report, settle_seconds=settings.settle_seconds), key=lambda f: f.path)
+    files = sorted(list_source(folder, report, settle_seconds=settings.settle_seconds), key=lambda f: f.path)
     if not files:
         raise TrainingError(f"{folder} holds no files: give a folder of pictures of good parts")
     if len(files) < FEWEST_PICTURES:
@@ -61,7 +63,7 @@ def find_good_pictures(folder: Path, settings: Settings) -> list[FoundFile]:
 
 
 def read_pictures(
-    files: list[FoundFile], root: Path, preprocessing: Preprocessing, settings: Settings, room: Room,
+    files: list[FoundFile], root: Place, preprocessing: Preprocessing, settings: Settings, room: Room,
     *, threads: int, on_read: Callable[[int, int], None] | None = None, judged: Judged | None = None,
 ) -> TrainingSet:  # fmt: skip
     """Decode all files into an array in `room`; `on_read` is told (done, of).
@@ -70,13 +72,13 @@ def read_pictures(
     say (`judged`).
     """
     judged = judged or Judged()
-    good_root = str(root.resolve())
+    good_root = root_of(root)
 
     def read(file: FoundFile) -> Picture | UnreadablePicture:
         try:
             picture = read_picture(
                 file.path, preprocessing, root=judged.roots.get(file.path, good_root),
-                expected=(file.size, file.mtime_ns), max_pixels=settings.max_pixels,
+                expected=(file.size, file.mtime_ns), etag=file.etag, max_pixels=settings.max_pixels,
                 max_file_bytes=settings.max_file_bytes,
             )  # fmt: skip
         except UnreadablePicture as reason:
@@ -93,6 +95,8 @@ def read_pictures(
     every = -(-len(files) // MOST_APPEARANCES)
     refused: list[tuple[str, str]] = []
     defects: list[str] = []
+    if isinstance(root, ObjectPath):  # each is long on its way
+        threads = max(threads, settings.s3_reads)
     with ThreadPoolExecutor(threads) as readers:
         for done, (file, picture) in enumerate(zip(files, readers.map(read, files), strict=True), start=1):
             if isinstance(picture, UnreadablePicture):
@@ -111,7 +115,7 @@ def read_pictures(
     return TrainingSet(pixels[: len(hashes)], hashes, refused, digest, usable, defects, appearances)
 
 
-def check_usable(training_set: TrainingSet, folder: Path) -> None:
+def check_usable(training_set: TrainingSet, folder: Place) -> None:
     """Raises TrainingError for fewer than 20 usable pictures and for pictures that are all equal."""
     usable = len(training_set.hashes)
     if usable < FEWEST_PICTURES:
