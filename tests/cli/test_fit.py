@@ -38,22 +38,22 @@ def test_a_wish_that_cannot_be_met_is_refused_in_one_line_before_reading(empty_o
 
 def test_with_folds_every_picture_calibrates_and_a_kill_costs_no_network_that_is_done(empty_oddlot, drawn):
     command = (
-        "fit", "flange", drawn / "train" / "good", "--architecture", "article", "--size", "32", "--epochs", "20",
+        "fit", "flange", drawn / "train" / "good", "--architecture", "article", "--size", "32", "--epochs", "8",
         "--folds", "3", "--false-alarms", "0.02", "--force",
     )  # fmt: skip
     process = empty_oddlot.start(*command)
     for line in process.stderr:
-        if line.startswith("epoch 22/60"):
+        if line.startswith("epoch 10/24"):
             break
     process.kill()
     process.communicate()
     process = empty_oddlot.start(*command)
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
-    assert int(re.search(r"^epoch (\d+)/60", err, re.MULTILINE)[1]) >= 23
+    assert int(re.search(r"^epoch (\d+)/24", err, re.MULTILINE)[1]) >= 11
     card = empty_oddlot.json("models", "show", "flange")["card"]
     assert card["pictures"]["calibration"] == 60
-    assert [one["epochs"] for one in card["trainings"]] == [20, 20, 20]
+    assert [one["epochs"] for one in card["trainings"]] == [8, 8, 8]
     shown = empty_oddlot.run("models", "show", "flange")
     assert "3 networks, each learnt from about 34 pictures" in shown
     assert "Calibrated on 60 good pictures, each scored by a model that did not learn from it." in shown
@@ -71,7 +71,7 @@ def test_a_killed_fit_goes_on_after_its_last_epoch(empty_oddlot, drawn):
         "--size",
         "32",
         "--epochs",
-        "60",
+        "12",
         "--force",
     )
     process = empty_oddlot.start(*command)
@@ -84,7 +84,7 @@ def test_a_killed_fit_goes_on_after_its_last_epoch(empty_oddlot, drawn):
     process = empty_oddlot.start(*command)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
-    first = re.search(r"^epoch (\d+)/60", err, re.MULTILINE)
+    first = re.search(r"^epoch (\d+)/12", err, re.MULTILINE)
     assert int(first[1]) >= 4
     assert "flange version 1 is active" in out
     assert not list((empty_oddlot.home / "fits").iterdir())

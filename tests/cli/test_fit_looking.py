@@ -3,12 +3,14 @@
 import os
 import re
 import shutil
-import time
 
 import numpy as np
+import polling
 import pytest
 from PIL import Image
 
+from db.engine import open_database
+from db.models import list_models
 from trainer.contact_sheet import CELL
 
 
@@ -42,10 +44,14 @@ def test_a_queued_fit_looks_where_it_was_told_to_and_says_so(empty_oddlot, drawn
     assert asked["state"] == "queued"
     up = empty_oddlot.start("up")
     try:
-        deadline = time.monotonic() + 200
-        while not empty_oddlot.json("models"):
-            assert up.poll() is None
-            assert time.monotonic() < deadline, "the queued fit was not done"
+        engine = open_database(f"sqlite:///{empty_oddlot.home}/oddlot.db")
+        polling.eventually(
+            lambda: up.poll() is not None or list_models(engine, cards=False),
+            "the queued fit was not done",
+            seconds=200,
+        )
+        engine.dispose()
+        assert up.poll() is None
     finally:
         up.terminate()
         up.communicate(timeout=60)
