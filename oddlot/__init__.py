@@ -4,4 +4,4 @@ What may live here: names, plain values and small pure functions. What may not: 
 queue. Nothing here imports another room.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -34,7 +34,7 @@ def test_every_setting_has_its_type_default_and_bounds():
     for one in fields(Settings):
         assert f"\n## `ODDLOT_{one.name.upper()}`\n" in text
     assert "A whole number, 1 to 10,000; default `128`." in text
-    assert "one of `auto`, `openvino`, `tensorflow`; default `auto`." in text
+    assert "one of `auto`, `openvino`, `tensorflow`, `gpu`; default `auto`." in text
     assert text.count("It may hold a secret.") == sum(not one.repr for one in fields(Settings))
 
 
