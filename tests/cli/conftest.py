@@ -1,5 +1,6 @@
 """A fitted model and folders of pictures, made once; each test gets a home of its own with the model in it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -59,17 +60,26 @@ class Oddlot:
 
     def processes(self) -> list[str]:
         """Command lines of all living processes that belong to this home."""
+        return list(self._processes().values())
+
+    def kill_all(self) -> None:
+        """kill -9 of all of them, at once."""
+        for pid in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _processes(self) -> dict[int, str]:
         mine = f"ODDLOT_HOME={self.home}".encode()
-        found = []
+        found = {}
         for folder in Path("/proc").iterdir():
             if not folder.name.isdecimal():
                 continue
             try:
                 if mine in (folder / "environ").read_bytes().split(b"\0"):
-                    found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
-        return [line for line in found if line]
+        return {pid: line for pid, line in found.items() if line}
 
 
 @pytest.fixture(scope="session")
