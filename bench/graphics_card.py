@@ -25,6 +25,10 @@ from oddlot.processes import available_cores
 from oddlot.words import Runtime
 
 wish = json.loads(sys.argv[1])
+if wish["runtime"] != "openvino":
+    from ganomaly.starting import start_tensorflow
+
+    start_tensorflow(available_cores(), gpu=wish["runtime"] == "gpu")
 config = replace(config_for("features", 256, 1), precision=wish["precision"])
 from ganomaly.detector import Detector
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 
 from ganomaly.calibration import Calibration
+from ganomaly.scoring import SCORING_BATCH
 from oddlot.appearance import APPEARANCE, NEAREST, PLACES, STATISTICS, Reference, sketch
 from pictures.preprocessing import Preprocessing
 
@@ -68,6 +69,7 @@ class Detector:
 
     def __init__(self) -> None:
         self._random = np.random.default_rng(os.getpid())
+        self.together = SCORING_BATCH
 
     def score(self, pixels: np.ndarray) -> Scores:
         count = len(pixels)

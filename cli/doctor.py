@@ -144,9 +144,11 @@ def _cards(settings: Settings) -> Iterator[Finding]:
         yield Finding("graphics card", "wrong", str(error))
         return
     # In a process of its own: TensorFlow takes seconds, and memory of the card for as long as it lives.
-    tried = subprocess.run([sys.executable, "-P", "-c", _USE_CARDS], capture_output=True, text=True, check=False)
+    tried = subprocess.run(
+        [sys.executable, "-P", "-c", _USE_CARDS], capture_output=True, text=True, check=False, timeout=180
+    )
     if tried.returncode == 0:
-        yield Finding("graphics card", "ok", f"{count}, and TensorFlow can use them")
+        yield Finding("graphics card", "ok", f"{count}, and TensorFlow finds them")
     else:
         said = tried.stderr.strip().splitlines()
         yield Finding("graphics card", "wrong", f"{count}: {said[-1] if said else 'TensorFlow ended'}")

@@ -85,7 +85,8 @@ def fit(
         str,
         typer.Option(
             help="Arithmetic in which it scores, and for which it is calibrated: float32, or, with OpenVINO and where "
-            "every worker's processor has it, bfloat16 (faster) or int8 (fastest with paper and article, but coarse)."
+            "every worker's processor has it, bfloat16 (faster) or int8 (fastest with paper and article, but coarse); "
+            "graphics cards have bfloat16."
         ),
     ] = "float32",
     epochs: Annotated[

@@ -136,8 +136,9 @@ def open_bundle(
         head, parts = read_parts(BundleFolder(folder, sha256, trusted))
         detector = _detector(parts, runtime, threads)
         if check_golden:
-            on_card = Runtime.GPU in (runtime, head.card.get("runtime"))
-            _check_golden(detector, head.calibration, parts, CARD_TOLERANCE if on_card else 0.0)
+            _check_golden(
+                detector, head.calibration, parts, tolerance_of(detector.config.precision, head.card, runtime)
+            )
         return Bundle(detector, head.calibration, head.preprocessing, head.card, head.sha256)
 
 
@@ -201,8 +202,15 @@ def _detector(parts: Parts, runtime: Runtime, threads: int | None) -> "Scorer":
         raise BundleError(f"weights.npz does not fit the network of network.json: {reason}") from error
 
 
-def _check_golden(detector: "Scorer", calibration: Calibration, parts: Parts, least: float) -> None:
-    stored, tolerance = parts.golden_scores, max(least, GOLDEN_TOLERANCES[detector.config.precision])
+def tolerance_of(precision: str, card: dict[str, Any], runtime: Runtime) -> float:
+    """How far a score may be from what it was, as a share of it or of the threshold: of a model with that `card.json`,
+    where this `runtime` computes it again."""
+    on_card = Runtime.GPU in (runtime, card.get("runtime"))
+    return max(GOLDEN_TOLERANCES[precision], CARD_TOLERANCE if on_card else 0.0)
+
+
+def _check_golden(detector: "Scorer", calibration: Calibration, parts: Parts, tolerance: float) -> None:
+    stored = parts.golden_scores
     if not len(stored):
         return
     raw = detector.score(parts.golden_pictures, maps=False).raw

@@ -17,6 +17,7 @@ from ganomaly.scoring import Scorer
 from ganomaly.shapes import check_enough, seen_shape
 from ganomaly.tiling import PLACES, Watched
 from ganomaly.view import FeatureView, PixelView, view_for
+from oddlot.errors import BundleError
 
 
 class Detector(Scorer):
@@ -96,8 +97,13 @@ class Detector(Scorer):
     def _run(self, pictures: np.ndarray, places: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
         try:
             parts, by_place = self._traced(np.asarray(pictures, np.float32), places)
-        except tf.errors.ResourceExhaustedError as error:
-            raise MemoryError("no memory to score pictures") from error
+        except tf.errors.OpError as error:
+            if tf.config.get_visible_devices("GPU"):  # no picture is at fault, and fewer of them would change nothing
+                reason = " ".join(error.message.split())[:200]
+                raise BundleError(f"the graphics card failed: {reason}. Restart the worker") from error
+            if isinstance(error, tf.errors.ResourceExhaustedError):
+                raise MemoryError("no memory to score pictures") from error
+            raise
         return {name: part.numpy() for name, part in parts.items()}, by_place.numpy()
 
     def _score_batch(self, pictures: tf.Tensor, places: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:

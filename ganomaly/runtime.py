@@ -50,7 +50,8 @@ def scorer_for(config: Config, weights: Mapping[str, np.ndarray], runtime: Runti
         start_tensorflow(threads or 1, gpu=on_card)
     from ganomaly.detector import Detector
 
-    return Detector.from_weights(config, weights, times=ON_A_CARD if on_card else 1)
+    times = ON_A_CARD if config.architecture == "features" else ON_A_CARD // 2
+    return Detector.from_weights(config, weights, times=times if on_card else 1)
 
 
 def check_precision(precision: str, runtime: Runtime) -> None:

@@ -19,7 +19,8 @@ SCORING_BATCH = 32
 VIEWING_BATCH = 8
 """Pictures in every call of the backbone: its first maps are large."""
 ON_A_CARD = 8
-"""So many times as many on a graphics card, which is idle between calls."""
+"""So many times as many pass through the backbone on a graphics card, which is idle between calls; of networks without
+it half as many times, which is all of a batch of the queue."""
 TILE_BATCHES = 4
 """Batches of tiles that are cut at a time."""
 

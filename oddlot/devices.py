@@ -47,7 +47,7 @@ def processes_for(settings: Settings) -> int:
 
 def environment_for(settings: Settings, number: int) -> dict[str, str]:
     """The environment of this process, for the process with that number, from 0, among those of a worker: where cards
-    are to be used with one of them to be seen, in turn where there are more processes than cards."""
+    are to be used with one of them to be seen, in turn where there are more processes than cards, -1 with the last."""
     if settings.runtime != Runtime.GPU:
         return dict(os.environ)
     found = cards()

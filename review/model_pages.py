@@ -71,7 +71,7 @@ def one_model(request: Request, name: str, rate: str = "", candidate: int = 0) -
         request, "model.html", name=name, rows=rows, active=active, card=model_card(active) if active else None,
         tried=_try(request, active, rate) if active and rate.strip() else None, days=DAYS, nights=NIGHTS,
         candidate=_candidate(request, active, chosen) if active and chosen else None,
-        alarms=len({one.sha256 for one in alarms}), folder=str(learnt_from(active) or "") if active else None,
+        alarms=len({one.sha256 for one in alarms}), folder=(learnt_from(active) or "") if active else None,
         fits=[fit for fit in fits.recent_fits(engine, 20) if fit.name == name],
     )  # fmt: skip
 

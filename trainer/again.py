@@ -1,18 +1,18 @@
 """A fit like one that was: the options that the card of its model keeps."""
 
 from dataclasses import fields
-from pathlib import Path
 
 from db.models import ModelRow
 from oddlot.errors import OddlotError, StateError
 from trainer.fit import FitOptions, check_options
 
 
-def learnt_from(model: ModelRow) -> Path | None:
-    """The folder that the model learnt from; None where its card, which was perhaps carried here, does not say it."""
+def learnt_from(model: ModelRow) -> str | None:
+    """The folder or address that the model learnt from; None where its card, which was perhaps carried here, does not
+    say it."""
     options = model.card.get("options") if isinstance(model.card, dict) else None
     folder = options.get("good_dir") if isinstance(options, dict) else None
-    return Path(folder) if isinstance(folder, str) and folder else None
+    return folder if isinstance(folder, str) and folder else None
 
 
 def options_of(model: ModelRow) -> FitOptions:

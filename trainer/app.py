@@ -3,11 +3,13 @@
 It has a queue of its own, so that a fit of an hour never stands before a night's inspection.
 """
 
+import os
 from typing import Any
 
 from celery import Celery, signals
 
 from oddlot import logs
+from oddlot.devices import environment_for
 from oddlot.queue import FIT_QUEUE, celery_settings, is_amqp, queue_of
 from oddlot.settings import load_settings
 
@@ -25,6 +27,11 @@ def _configuration() -> dict[str, Any]:
 
 app = Celery("oddlot-trainer", include=["trainer.tasks"])
 app.add_defaults(_configuration)
+
+
+@signals.worker_process_init.connect(weak=False)
+def _take_a_card(**_: Any) -> None:
+    os.environ.update(environment_for(load_settings(), -1))  # the last one: workers begin at the first
 
 
 @signals.celeryd_init.connect(weak=False)  # Celery warns of some things before it sets up its logs

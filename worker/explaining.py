@@ -7,7 +7,7 @@ import numpy as np
 from db.items import ItemDetail
 from oddlot.errors import BundleError, StoreError, UnreadablePicture
 from oddlot.settings import Settings
-from oddlot.words import ItemState
+from oddlot.words import ItemState, Runtime
 from pictures.decoding import Decoded, decode, read_bytes
 from pictures.heatmap import Heat, unpack_heat
 from pictures.preprocessing import Preprocessing
@@ -125,7 +125,7 @@ def _unchanged_bytes(settings: Settings, item: ItemDetail, found: Explanation) -
 
 
 def _score_again(item: ItemDetail, model: scoring_process.Model, decoded: Decoded, found: Explanation) -> None:
-    from ganomaly.bundle import GOLDEN_TOLERANCES
+    from ganomaly.bundle import tolerance_of
     from ganomaly.heat import heat
 
     scores = model.bundle.detector.score(preprocess(decoded, model.preprocessing)[np.newaxis])
@@ -136,9 +136,9 @@ def _score_again(item: ItemDetail, model: scoring_process.Model, decoded: Decode
     found.raw_score = raw
     stored = item.raw_score
     assert stored is not None  # of a scored item
-    found.tolerance = GOLDEN_TOLERANCES[model.bundle.detector.config.precision] * max(
-        abs(stored), abs(model.bundle.calibration.threshold)
-    )
+    runtime = Runtime(scoring_process.settings().runtime)
+    tolerance = tolerance_of(model.bundle.detector.config.precision, model.bundle.card, runtime)
+    found.tolerance = tolerance * max(abs(stored), abs(model.bundle.calibration.threshold))
     found.same = abs(raw - stored) <= found.tolerance
     if not found.same:
         found.notes.append(

@@ -3,11 +3,14 @@
 What is particular to cards is tried where there is one; the rest, the same code, on a processor.
 """
 
+import contextlib
+import os
 import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
 
+import keras
 import numpy as np
 import pytest
 from disturbing import disturbed
@@ -16,9 +19,11 @@ from ganomaly.bundle import open_bundle, write_bundle
 from ganomaly.calibration import Calibration
 from ganomaly.config import config_for
 from ganomaly.detector import Detector
+from ganomaly.mixed import built_for
 from ganomaly.precision import BFLOAT16, FLOAT32, INT8
 from ganomaly.runtime import check_precision
 from ganomaly.scoring import ON_A_CARD
+from ganomaly.starting import start_tensorflow
 from oddlot.devices import cards
 from oddlot.errors import BundleError
 from oddlot.words import Runtime
@@ -29,6 +34,8 @@ CONFIGS = {
     "article": config_for("article", 32, 3),
     "features": replace(config_for("features", 128, 1), memory=(300, 200, 50)),
 }
+start_tensorflow(2)  # what is compared with a card is a processor
+
 on_a_card = pytest.mark.skipif(
     not cards(), reason="NOT TESTED on a graphics card: this machine has none of NVIDIA's, or hides it"
 )
@@ -78,6 +85,10 @@ def test_what_is_built_after_a_network_in_bfloat16_computes_in_float32_again():
     detector, pictures = trained("paper")
     again = Detector.from_weights(detector.config, detector.weights())
     assert again.score(pictures).raw.tobytes() == detector.score(pictures).raw.tobytes()
+    with contextlib.suppress(ZeroDivisionError), built_for(BFLOAT16):
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+        _ = 1 / 0
+    assert keras.config.dtype_policy().name == "float32"  # that of a training
 
 
 def test_a_card_computes_in_float32_and_bfloat16_and_not_in_8_bit():
@@ -163,13 +174,17 @@ def test_a_card_gives_a_picture_the_score_that_it_has_on_a_processor(kind, preci
     )  # fmt: skip
     np.save(tmp_path / "pictures.npy", pictures)
     found = []
-    for name in ("once", "again"):
-        files = tmp_path / "bundle", tmp_path / "pictures.npy", tmp_path / f"{name}.npz"
-        subprocess.run([sys.executable, "-c", SCORES, *files, "gpu"], check=True, timeout=600)
+    some = np.random.default_rng(2).permutation(COUNT)[:21]
+    np.save(tmp_path / "some.npy", pictures[some])
+    for name in ("pictures", "some"):
+        files = tmp_path / "bundle", tmp_path / f"{name}.npy", tmp_path / f"{name}.npz"
+        one_card = os.environ | {"CUDA_VISIBLE_DEVICES": cards()[0]}
+        subprocess.run([sys.executable, "-c", SCORES, *files, "gpu"], check=True, timeout=600, env=one_card)
         found.append(np.load(tmp_path / f"{name}.npz"))
     assert int(found[0]["cards"]) == 1
     np.testing.assert_allclose(found[0]["raw"], here.score(pictures).raw, rtol=1e-3 if precision == FLOAT32 else 0.02)
-    assert found[0]["raw"].tobytes() == found[1]["raw"].tobytes()  # from process to process, too
+    # In other company and from process to process, too.
+    assert found[0]["raw"][some].tobytes() == found[1]["raw"].tobytes()
 
 
 @on_a_card
@@ -179,3 +194,28 @@ def test_without_being_asked_for_a_card_is_left_alone():
         "print(len(tf.config.list_logical_devices('GPU')))"
     )
     assert ran.stdout.strip() == "0", ran.stderr
+
+
+def test_a_card_that_fails_is_no_pictures_fault(monkeypatch):
+    """Neither is one without memory: fewer pictures would change nothing, as calls have one size."""
+    import tensorflow as tf
+
+    detector, pictures = trained("paper")
+    fresh = Detector.from_weights(detector.config, detector.weights())
+
+    troubles = [
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"),
+        tf.errors.InternalError(None, None, "CUDA_ERROR_LAUNCH_FAILED"),
+    ]
+
+    def failing(*_: object) -> None:
+        raise troubles[0]
+
+    monkeypatch.setattr(fresh, "_traced", failing)
+    with pytest.raises(MemoryError):
+        fresh.score(pictures)
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a card"])
+    for trouble in (*troubles,):
+        troubles[0] = trouble
+        with pytest.raises(BundleError, match="the graphics card failed: "):
+            fresh.score(pictures)
