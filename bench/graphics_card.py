@@ -7,6 +7,7 @@ the first card, each in a process of its own, in turn. Without a card it says so
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -74,12 +75,7 @@ def main() -> None:
     if isinstance(base, str):
         sys.exit(f"bench.graphics_card: {base}")
     usual = statistics.median(base["rates"])
-    for runtime, precision in (
-        ("openvino", "float32"),
-        ("openvino", "bfloat16"),
-        ("gpu", "float32"),
-        ("gpu", "bfloat16"),
-    ):
+    for runtime, precision in itertools.product(("openvino", "gpu"), ("float32", "bfloat16")):
         found = base if (runtime, precision) == ("openvino", "float32") else measured(runtime, precision, wish)
         if isinstance(found, str):
             print(f"{runtime:<9} {precision:<9} not measured: {found}")

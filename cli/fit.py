@@ -36,8 +36,7 @@ def fit(
         str | None,
         typer.Argument(
             help="Folder of pictures of good parts, sub-folders included, or s3://bucket/prefix. With --from-verdicts "
-            "it may be left out: the "
-            "one that the active version learnt from."
+            "it may be left out: the one that the active version learnt from."
         ),
     ] = None,
     defects: Annotated[

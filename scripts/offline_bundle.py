@@ -48,7 +48,7 @@ def make(out: Path, *, gpu: bool = False) -> Path:
     shutil.copy2(ROOT / "deploy" / "oddlot.env", part)
     shutil.copytree(ROOT / "deploy" / "systemd", part / "systemd")
     if gpu:
-        shutil.copy2(ROOT / "deploy" / "gpu" / "oddlot.conf", part / "systemd-gpu.conf")
+        shutil.copytree(ROOT / "deploy" / "gpu", part / "gpu")
     (part / "VERSION").write_text(f"{version}\n", encoding="utf-8")
     (part / "PYTHON").write_text(f"{python} {platform.machine()}\n", encoding="utf-8")
     files = sorted(path for path in part.rglob("*") if path.is_file())

@@ -41,10 +41,11 @@ def recall_on_defects(
     """
     raw: list[np.ndarray] = []
     chunk: list[np.ndarray] = []
+    root = root_of(folder)
     for file in list_source(folder, ListingReport(), settle_seconds=settings.settle_seconds):
         try:
             picture = read_picture(
-                file.path, preprocessing, root=root_of(folder), etag=file.etag,
+                file.path, preprocessing, root=root, etag=file.etag,
                 max_pixels=settings.max_pixels, max_file_bytes=settings.max_file_bytes,
             )  # fmt: skip
         except UnreadablePicture:

@@ -18,7 +18,7 @@ def far(oddlot, drawn, object_store: ObjectStore):
 
 
 def test_a_model_is_learnt_from_a_prefix_as_from_a_folder(far, object_store):
-    """All but from an object that is overwritten after it was listed: the store says that its etag does not fit."""
+    """All but from an object of which the store says that it was overwritten after it was listed."""
     prefix = f"{object_store.url}/line 3/good"
     asked = []
 

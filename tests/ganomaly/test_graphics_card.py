@@ -9,6 +9,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
+from unittest.mock import Mock
 
 import keras
 import numpy as np
@@ -203,19 +204,12 @@ def test_a_card_that_fails_is_no_pictures_fault(monkeypatch):
     detector, pictures = trained("paper")
     fresh = Detector.from_weights(detector.config, detector.weights())
 
-    troubles = [
-        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"),
-        tf.errors.InternalError(None, None, "CUDA_ERROR_LAUNCH_FAILED"),
-    ]
-
-    def failing(*_: object) -> None:
-        raise troubles[0]
-
-    monkeypatch.setattr(fresh, "_traced", failing)
+    full = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating")
+    failed = tf.errors.InternalError(None, None, "CUDA_ERROR_LAUNCH_FAILED")
+    monkeypatch.setattr(fresh, "_traced", Mock(side_effect=[full, full, failed]))
     with pytest.raises(MemoryError):
         fresh.score(pictures)
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a card"])
-    for trouble in (*troubles,):
-        troubles[0] = trouble
+    for _ in (full, failed):
         with pytest.raises(BundleError, match="the graphics card failed: "):
             fresh.score(pictures)
