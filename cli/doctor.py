@@ -281,9 +281,9 @@ def _work(settings: Settings, engine: "Engine") -> Iterator[Finding]:
     progress_of = workers.last_progress(engine)
     for row in living[:WORKERS_SHOWN]:
         last = progress_of.get(row.host)
-        finished = f"at {_clock(last)}" if last else "more than an hour ago"
+        finished = f"its last batch at {_clock(last)}" if last else "no batch in the last hour"
         yield Finding("worker", "ok", f"process {row.pid} on {row.host}, heard of at {_clock(row.seen_at)}; that host "
-                      f"has finished its last batch {finished}")  # fmt: skip
+                      f"has finished {finished}")  # fmt: skip
     for row in workers.silent(engine)[:WORKERS_SHOWN]:
         yield Finding("worker", "note", f"host {row.host} fell silent: last heard of {row.seen_at.astimezone():%F %T}",
                       "if it should run: is it on, and does it reach the database?")  # fmt: skip

@@ -242,7 +242,7 @@ def _enqueue(session: Session, options: "FitOptions", as_json: bool) -> None:
     if as_json:
         print_json({"fit": fit_id, "name": options.name, "state": "queued"})
         return
-    say(f"fit {fit_id} of {options.name} is queued")
+    say(f"fit {fit_id} of {options.name} is queued; `oddlot doctor` says how it goes")
     if not published:
         say("No trainer runs here: it starts as soon as `oddlot up` does.")
 

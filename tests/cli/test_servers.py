@@ -1,5 +1,6 @@
 """The same commands on PostgreSQL and a Redis-protocol server of its own, changed by two URLs."""
 
+import json
 import time
 
 import pytest
@@ -43,6 +44,7 @@ def test_the_whole_job_on_postgresql_and_redis(servers, drawn, messy_folder):
 def test_a_queued_fit_is_done_by_a_trainer_and_says_where_its_model_is_not_active(servers, drawn):
     command = ("fit", "flange", drawn / "train" / "good", "--architecture", "paper", "--size", "32", "--epochs", "1")
     assert servers.json(*command, "--queue")["state"] == "queued"  # after one epoch it is no better than a coin
+    servers.environ["ODDLOT_LOG"] = "json"
     trainer = servers.start("worker", "--fits")
     try:
         deadline = time.monotonic() + 120
@@ -53,4 +55,10 @@ def test_a_queued_fit_is_done_by_a_trainer_and_says_where_its_model_is_not_activ
         assert "oddlot models promote flange 1" in done[0]["advice"]
     finally:
         trainer.terminate()
-        trainer.communicate(timeout=60)
+        _, log = trainer.communicate(timeout=60)
+    lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    said = [line for line in lines if line["logger"] == "trainer.tasks"]
+    assert [(line["event"], line["fit"], line["model"]) for line in said] == [
+        ("fit begun", 1, "flange"), ("fit done", 1, "flange"),
+    ]  # fmt: skip
+    assert (said[1]["version"], said[1]["state"]) == (1, "candidate")
