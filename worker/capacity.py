@@ -8,8 +8,10 @@ import json
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from oddlot.places import is_address, place_of
 from oddlot.processes import available_cores
 from oddlot.settings import Settings
 from worker import scoring_process
+from worker.reading_ahead import in_order
 
 SECONDS = 20.0
 """For which each process reads and scores, after the model is loaded."""
@@ -131,23 +134,36 @@ def _work(wish: Wish) -> float:
     together = model.preprocessing.at_once(model.bundle.detector.together)
     golden = read_golden(bundle_folder(store / wish.uri, wish.sha256, scoring_process.settings().home))
 
-    def batch(start: int) -> np.ndarray:
-        found: list[np.ndarray] = []
-        for number in range(start, start + together if wish.files else start):
-            with suppress(UnreadablePicture):  # it costs the time that it costs in a job, too
-                picture = read_picture(
-                    wish.files[number % len(wish.files)], model.preprocessing,
-                    max_pixels=wish.max_pixels, max_file_bytes=wish.max_file_bytes,
-                )  # fmt: skip
-                found.append(picture.pixels)
+    def read(path: str) -> np.ndarray | None:
+        try:
+            return read_picture(
+                path, model.preprocessing, max_pixels=wish.max_pixels, max_file_bytes=wish.max_file_bytes
+            ).pixels
+        except UnreadablePicture:  # it costs the time that it costs in a job, too
+            return None
+
+    def batch(pictures: Iterable[tuple[str, np.ndarray | None]]) -> np.ndarray:
+        found = [pixels for _, pixels in islice(pictures, together) if pixels is not None]
         return np.stack(found) if found else golden[np.resize(np.arange(len(golden)), together)]
 
-    model.bundle.detector.score(batch(0))
-    began, done = time.monotonic(), 0
-    while (taken := time.monotonic() - began) < wish.seconds:
-        model.bundle.detector.score(batch(done))
-        done += together
+    with closing(_pictures(wish, read, together)) as pictures:
+        model.bundle.detector.score(batch(pictures))
+        began, done = time.monotonic(), 0
+        while (taken := time.monotonic() - began) < wish.seconds:
+            model.bundle.detector.score(batch(pictures))
+            done += together
     return done / taken
+
+
+def _pictures(
+    wish: Wish, read: Callable[[str], np.ndarray | None], ahead: int
+) -> Generator[tuple[str, np.ndarray | None], None, None]:
+    """The files again and again, read in threads where a worker of so many cores would."""
+    if wish.threads > 1:
+        yield from in_order(read, cycle(wish.files), ahead)
+    else:
+        for path in cycle(wish.files):
+            yield path, read(path)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from oddlot.errors import BundleError, LateResult, StoreError, UnreadablePicture
 from oddlot.leases import kept_lease
 from oddlot.processes import identity
 from oddlot.settings import Settings
-from oddlot.words import ItemState
+from oddlot.words import ItemState, Runtime
 from pictures.heatmap import pack_heat
 from pictures.reading import Picture
 from worker import hanging, scoring_process
@@ -58,7 +58,7 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     Does nothing where the batch is not to be had: done, in somebody's hands, of a finished job, of a line that has its
     quota in work, or never made.
     A model that cannot be loaded fails the whole job, because no picture of it can be at fault: at once where this
-    host is the only one, else when other attempts, wherever they happened, have failed as well.
+    host is the only one and scores on no cards, else when other attempts, wherever they happened, have failed as well.
 
     Raises OperationalError or InterfaceError where the database does not answer when the batch is to be claimed.
     """
@@ -91,10 +91,11 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
             log.warning("late results refused", job=job_id, batch=number, error=str(error))
             return
         except BundleError as error:
-            if settings.embedded_database or claim.attempts >= settings.max_attempts:
+            alone = settings.embedded_database and settings.runtime != Runtime.GPU
+            if alone or claim.attempts >= settings.max_attempts:
                 _fail_job(engine, claim, error)
                 return
-            # The store of this host alone may be at fault: others have time to do better.
+            # The store of this host alone may be at fault, or one card of several: others have time to do better.
             _give_back(engine, settings, claim, error)
             time.sleep(LOAD_PAUSE)
             return

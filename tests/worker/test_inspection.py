@@ -12,8 +12,9 @@ from sqlalchemy import event, text
 
 from db import batches, due, endings, jobs, sweeping
 from db.engine import make_engine, writing
+from oddlot.errors import BundleError
 from oddlot.processes import identity
-from oddlot.words import BatchState, ItemState, JobState
+from oddlot.words import BatchState, ItemState, JobState, Runtime
 from pictures.preprocessing import Preprocessing
 from worker import inspection, reading_ahead, scoring_process
 from worker.submission import Submission, retry, submit
@@ -209,7 +210,7 @@ def test_late_results_are_refused_and_logged(engine, settings, job, when_read, l
 def test_a_lease_that_is_lost_ends_the_work_on_the_batch(engine, settings, model, lot, when_read, logs):
     for i in range(20, 200):
         os.link(lot / f"{i % 20:03}.png", lot / f"{i:03}.png")
-    settings = replace(settings, batch_size=200, lease_seconds=0.2)
+    settings = replace(settings, batch_size=200, lease_seconds=1.0)
     job = submit(engine, settings, Submission(model="flange", folder=lot))
     read = []
 
@@ -269,6 +270,26 @@ def test_a_bundle_that_cannot_be_used_fails_the_job_with_one_line(
     assert str(folder) in failed.error
     assert "\n" not in failed.error
     assert {row["error"] for row in rows(engine, job.id)} == {failed.error}
+
+
+@ONE_DATABASE
+@pytest.mark.usefixtures("nothing_loaded")
+def test_one_bad_card_of_one_pc_does_not_end_the_job(engine, settings, store, own_store, lot, monkeypatch):
+    """Each process has a card of its own; what cannot be loaded on one may be loaded on the next."""
+    monkeypatch.setattr(inspection, "LOAD_PAUSE", 0.0)
+    register(engine, store[1])
+    settings = replace(settings, model_store=own_store)
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+
+    def load(*_):
+        raise BundleError("the card is out of memory")
+
+    with monkeypatch.context() as one_card:
+        one_card.setattr(scoring_process, "_load", load)
+        inspection.inspect_batch(engine, replace(settings, runtime=Runtime.GPU), job.id, 1)
+    assert jobs.get_job(engine, job.id).unaccounted == 20
+    work_off(engine, settings, job.id)
+    assert jobs.get_job(engine, job.id).scored == 20
 
 
 @ONE_DATABASE
