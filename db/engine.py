@@ -75,6 +75,7 @@ def make_engine(url: str) -> Engine:
                 "options": " ".join([half_open.postgresql_server_options(), *_options_of(parsed)]),
             },
         )
+        _refuse_other_encodings(engine)
         return _refuse_odd_values(engine)
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         raise DatabaseError("ODDLOT_DATABASE_URL is not a URL of SQLite or PostgreSQL") from error
@@ -84,6 +85,19 @@ def _options_of(url: URL) -> tuple[str, ...]:
     """What the URL itself asks of the server; it comes last, and so wins."""
     found = url.query.get("options", ())
     return (found,) if isinstance(found, str) else tuple(found)
+
+
+def _refuse_other_encodings(engine: Engine) -> None:
+    """A file's name may have any letter; a database in LATIN1 has 191 of them, and one in SQL_ASCII knows none."""
+
+    @event.listens_for(engine, "connect", insert=True)  # before SQLAlchemy asks the server, and trips over the answer
+    def refuse(connection: Any, _: Any) -> None:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            raise DatabaseError(
+                f"the database {shown(engine.url)} keeps text in {encoding}, not in UTF8: make another one, with "
+                f"CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
+            )
 
 
 def _refuse_odd_values(engine: Engine) -> Engine:

@@ -2,6 +2,7 @@
 
 import threading
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -74,3 +75,15 @@ def test_what_cannot_be_opened_is_one_line(tmp_path):
             open_database(url)
         assert "\n" not in str(refusal.value)
         assert "geheim" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_a_database_that_cannot_hold_every_file_name_is_refused_with_what_to_do(postgres_server, encoding):
+    name = f"in_{encoding.lower()}"
+    locale = f"ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} {locale}")
+    url = postgres_server.replace("/postgres?", f"/{name}?")
+    for way in (open_database, migrate.upgrade):
+        with pytest.raises(DatabaseError, match=rf"/{name} keeps text in {encoding}, not in UTF8: .*CREATE DATABASE"):
+            way(url)
