@@ -1,8 +1,7 @@
 # One image for every part of Oddlot: worker, trainer, beat, review page, command line. docker-compose.yml says which.
 #
-# The base is named by version. `docker compose config --lock-image-digests` prints the digests of all images as they are
-# today; to build on one: --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:...
-ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
+# The base is named by version and digest (docs/compose.md). To build on another: --build-arg PYTHON_IMAGE=...
+ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
