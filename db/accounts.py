@@ -73,7 +73,7 @@ def add_account(engine: Engine, name: str, role: Role, password_hash: str, by: A
         _one_at_a_time(connection)
         same = select(account.c.name, account.c.active).where(account.c.key == key_of(name))
         if (taken := connection.execute(same).first()) is not None:
-            removed = f", who was removed: `oddlot users restore {taken.name}` lets them in again"
+            removed = f", who was removed: restore them, on the page or by `oddlot users restore {taken.name}`"
             raise StateError(f"there is a user {taken.name!r} already{'' if taken.active else removed}")
         if role != Role.ADMIN and not _other_admins(connection, 0):
             raise StateError("the first user must be an admin: oddlot users add NAME --role admin")

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, delete, func, insert, select
 
 from db.accounts import Account
 from db.audit_log import Act, Actor, record
@@ -54,6 +54,13 @@ def find_session(engine: Engine, secret: str) -> SignedIn | None:
         if row is None or row.ends_at <= now(connection):
             return None
         return SignedIn(row.id, row.name, row.role)
+
+
+def count_sessions(engine: Engine) -> dict[int, int]:
+    """How many sessions each user has, by the number of the account; whoever has none is not there."""
+    with reading(engine) as connection:
+        going = select(session.c.account_id, func.count()).where(session.c.ends_at > now(connection))
+        return {row[0]: row[1] for row in connection.execute(going.group_by(session.c.account_id))}
 
 
 def end_session(engine: Engine, secret: str, by: Actor) -> None:

@@ -24,6 +24,7 @@ from review import (
     metrics_out,
     model_pages,
     night_pages,
+    people_pages,
     pictures_out,
     quality_page,
     report_out,
@@ -71,8 +72,8 @@ def make_app(settings: Settings) -> FastAPI:
     app.state.guard, app.state.pictures, app.state.comparisons = guard, pictures, Comparisons(settings)
     app.middleware("http")(guard)
     for room in (
-        night_pages, flagged_pages, item_pages, pictures_out, report_out, deciding, quality_page, model_pages, entry,
-        interface, metrics_out,
+        night_pages, flagged_pages, item_pages, pictures_out, report_out, deciding, quality_page, model_pages,
+        people_pages, entry, interface, metrics_out,
     ):  # fmt: skip
         app.include_router(room.router)
     colours = stylesheet()
