@@ -6,6 +6,7 @@ Importing this imports no Celery. Each value was chosen for a reason that was me
 
 import hashlib
 import tempfile
+from collections.abc import Mapping
 from os import getuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ SHUTDOWN_GRACE = 30
 
 FIT_HELD = 7 * 24 * 3600
 """Seconds that a fit's message may be held: the fit has no time limit."""
+CONSUMER_TIMEOUT = "x-consumer-timeout"
+"""By what a queue of RabbitMQ's says for how long its messages may be held, in milliseconds."""
 _LONGEST_HELD = {INSPECT_QUEUE: VISIBILITY_TIMEOUT, TICK_QUEUE: TICK_TIME_LIMIT + 600, FIT_QUEUE: FIT_HELD}
 
 # A unix socket's address has room for 107 bytes on Linux, 103 on macOS.
@@ -89,8 +92,18 @@ def queue_of(name: str, *, amqp: bool) -> "Queue":
     """
     from kombu import Exchange, Queue
 
-    arguments = {"x-max-priority": PRIORITIES - 1, "x-consumer-timeout": 1000 * _LONGEST_HELD[name]}
-    return Queue(name, Exchange(name), name, queue_arguments=arguments if amqp else None)
+    if not amqp:
+        return Queue(name, Exchange(name), name)
+    from oddlot.rabbit_queue import RabbitQueue
+
+    arguments = {"x-max-priority": PRIORITIES - 1, CONSUMER_TIMEOUT: 1000 * _LONGEST_HELD[name]}
+    return RabbitQueue(name, Exchange(name), name, queue_arguments=arguments)
+
+
+def rabbit_version(properties: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The first two numbers of a RabbitMQ server's version, by what it says of itself; None where it does not say."""
+    parts = str(properties.get("version", "")).split(".")[:2]
+    return (int(parts[0]), int(parts[1])) if len(parts) == 2 and all(map(str.isdecimal, parts)) else None
 
 
 def ready_keys(queue: str) -> list[str]:

@@ -8,9 +8,10 @@ import subprocess
 from pathlib import Path
 
 from polling import eventually
+from tls import Authority
 
-PROGRAM = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-"""Not the one on the path: that changes to another user."""
+PROGRAM = Path(os.environ.get("ODDLOT_RABBITMQ", "/usr/lib/rabbitmq/bin/rabbitmq-server"))
+"""Not the one on the path: that changes to another user. Another version's is tried by naming it in the variable."""
 
 
 def why_not() -> str | None:
@@ -21,14 +22,20 @@ def why_not() -> str | None:
 
 
 class Rabbit:
-    """Listens on `port` of this machine; what it was told survives `kill` and `start`."""
+    """Listens on `port` of this machine; what it was told survives `kill` and `start`.
 
-    def __init__(self, folder: Path, configuration: str = "") -> None:
+    With an authority also on `tls_port`, where it shows a certificate for `localhost` and 127.0.0.1 and wants one of
+    the same authority; and on that port of 127.0.0.2, for which its certificate is not.
+    """
+
+    def __init__(self, folder: Path, configuration: str = "", *, authority: Authority | None = None) -> None:
         self.folder = folder
         folder.mkdir()
         # Erlang's directory of nodes: one of our own, so that none is left running, and none of another is asked.
-        self.port, directory, between = _free_ports(3)
-        (folder / "rabbitmq.conf").write_text(configuration + "\n")
+        self.port, self.tls_port, directory, between = _free_ports(4)
+        self._ports = [self.port] if authority is None else [self.port, self.tls_port]
+        lines = [configuration, *(_tls_lines(authority, self.tls_port) if authority is not None else [])]
+        (folder / "rabbitmq.conf").write_text("\n".join(lines) + "\n")
         (folder / "plugins").write_text("[].\n")
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RABBITMQ_")}
         self.environ = kept | {
@@ -62,6 +69,8 @@ class Rabbit:
     def _answers(self) -> bool:
         assert self.process.poll() is None, (self.folder / "out.log").read_text()[-2000:]
         try:
+            for port in self._ports[1:]:
+                socket.create_connection(("127.0.0.1", port), 5).close()
             with socket.create_connection(("127.0.0.1", self.port), 5) as client:
                 client.sendall(b"HTTP/1.0\r\n\r\n")  # it answers what is no AMQP with the version that it speaks
                 return client.recv(4) == b"AMQP"
@@ -75,6 +84,19 @@ class Rabbit:
     def close(self) -> None:
         self.kill()
         _kill_session(self._directory)
+
+
+def _tls_lines(authority: Authority, port: int) -> list[str]:
+    certificate, key = authority.issue("localhost")
+    return [
+        f"listeners.ssl.1 = 127.0.0.1:{port}",
+        f"listeners.ssl.2 = 127.0.0.2:{port}",
+        f"ssl_options.cacertfile = {authority.certificate}",
+        f"ssl_options.certfile = {certificate}",
+        f"ssl_options.keyfile = {key}",
+        "ssl_options.verify = verify_peer",
+        "ssl_options.fail_if_no_peer_cert = true",
+    ]
 
 
 def _kill_session(process: "subprocess.Popen[bytes]") -> None:

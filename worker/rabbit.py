@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from oddlot.queue import amqp_encryption, broker_url, celery_settings
+from oddlot.queue import amqp_encryption, broker_url, celery_settings, rabbit_version
 from oddlot.settings import Settings
 
 if TYPE_CHECKING:  # kombu takes a tenth of a second, and every command that looks at the queue comes by here
@@ -34,9 +34,9 @@ def needs_consumer_timeout(settings: Settings) -> str | None:
     Raises OperationalError.
     """
     with connected(settings) as connection:
-        version = str(connection.connection.server_properties.get("version", ""))
-    numbers = [int(part) for part in version.split(".")[:2] if part.isdecimal()]
-    return version if len(numbers) == 2 and numbers < [3, 12] else None
+        properties = connection.connection.server_properties
+    version = rabbit_version(properties)
+    return str(properties["version"]) if version is not None and version < (3, 12) else None
 
 
 def depth(settings: Settings, queue: str) -> int:
