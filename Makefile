@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test system faults quick check bench bench-peers lock bundle-offline release docs clean
+.PHONY: help setup demo test system faults engine quick check bench bench-peers lock bundle-offline release docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,8 +54,15 @@ faults: $(READY) system ## kills, freezes, cuts and hostile input, many times ov
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults" -o faulthandler_timeout=3600
 	ODDLOT_FUZZ=long $(BIN)/python -m pytest tests/hostile tests/worker --timeout 1800 -o faulthandler_timeout=2700
 
+# Docker from Debian, where none is installed. Compose 2 is not in Debian 12: with Debian's Compose 1 it runs as well.
+engine: $(READY) system ## docker-compose.yml under a real engine, the units under a real systemd (docs/compose.md); takes long
+	@command -v dockerd >/dev/null && command -v debootstrap >/dev/null \
+	  || { [ "$$(id -u)" = 0 ] && RUNLEVEL=1 apt-get install -qq -y --no-install-recommends docker.io iptables debootstrap; } \
+	  || { echo "make: this needs an engine; on Debian: sudo apt-get install docker.io iptables debootstrap"; exit 1; }
+	$(BIN)/python -m pytest tests/engine -m engine --timeout 1800 -o faulthandler_timeout=2700
+
 quick: $(READY) ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow and not faults" --ignore tests/faults
+	$(BIN)/python -m pytest -m "not slow and not faults and not engine" --ignore tests/faults
 
 check: $(READY) ## ruff, mypy, import contract; known holes in dependencies, where the list of them can be had
 	$(BIN)/ruff check .

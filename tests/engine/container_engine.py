@@ -1,0 +1,80 @@
+"""Docker as tests use it: commands, images from a few lines of Dockerfile, an engine of one's own."""
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from polling import eventually
+
+PACKAGES = "python3,python3-venv,python-is-python3,ca-certificates"
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Engine:
+    """Talks to the engine at `address`; an empty one is the machine's own."""
+
+    def __init__(self, address: str) -> None:
+        self.environ = os.environ | ({"DOCKER_HOST": address} if address else {})
+
+    @classmethod
+    @contextmanager
+    def started(cls, folder: Path) -> Iterator["Engine"]:
+        """An engine of our own, with its images and containers in `folder`; gone afterwards."""
+        sockets = Path(tempfile.mkdtemp(prefix="oddlot-engine-"))  # short: the path of a socket has 107 characters
+        address = f"unix://{sockets}/docker.sock"
+        with (folder / "log").open("wb") as log:
+            daemon = subprocess.Popen(
+                ["dockerd", "--host", address, "--data-root", str(folder / "data"), "--exec-root", str(sockets / "run"),
+                 "--pidfile", str(sockets / "pid")], stdout=log, stderr=log)  # fmt: skip
+        try:
+            engine = cls(address)
+            eventually(lambda: daemon.poll() is not None or engine.answers(), "the engine does not come up")
+            assert daemon.poll() is None, (folder / "log").read_text(encoding="utf-8")[-2000:]
+            yield engine
+        finally:
+            daemon.terminate()
+            daemon.wait(60)
+
+    def answers(self) -> bool:
+        return subprocess.run(["docker", "info"], env=self.environ, capture_output=True).returncode == 0
+
+    def docker(self, *words: str, status: int = 0, stdin: bytes | None = None, cwd: Path | None = None) -> str:
+        """A command of Docker's; what it printed, errors and all."""
+        ran = subprocess.run(
+            ["docker", *words], env=self.environ, input=stdin, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        said = ran.stdout.decode(errors="replace")
+        assert ran.returncode == status, f"docker {' '.join(words)}: exit {ran.returncode}\n{said[-4000:]}"
+        return said.strip()
+
+    def has(self, image: str) -> bool:
+        return (
+            subprocess.run(["docker", "image", "inspect", image], env=self.environ, capture_output=True).returncode == 0
+        )
+
+    def image(self, name: str, lines: Sequence[str], folder: Path) -> str:
+        """An image from the lines of a Dockerfile and the files in `folder`. Its steps may use the network."""
+        recipe = folder / "Dockerfile.made"
+        recipe.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        self.docker("build", "--quiet", "--network", "host", "--tag", name, "--file", str(recipe), str(folder))
+        return name
+
+    def debian(self, folder: Path) -> str:
+        """The image `oddlot-test/debian`, made by debootstrap where it is not there."""
+        name = "oddlot-test/debian:12"
+        if self.has(name):
+            return name
+        bootstrap = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", folder / "root"]
+        subprocess.run(bootstrap, check=True, capture_output=True)
+        with subprocess.Popen(["tar", "-C", folder / "root", "-c", "."], stdout=subprocess.PIPE) as packed:
+            subprocess.run(["docker", "import", "--change", f"ENV PATH={PATH}", "-", name],
+                           env=self.environ, stdin=packed.stdout, check=True, capture_output=True)  # fmt: skip
+        assert packed.returncode == 0
+        return name
+
+    def inspect(self, container: str, what: str) -> str:
+        """One value of a container, by a template of `docker inspect`."""
+        return self.docker("inspect", "--format", what, container)
