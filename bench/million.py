@@ -110,7 +110,7 @@ def listing_speed(folder: Path, count: int) -> None:
     )
 
 
-def submit(name: str, folder: Path, environ: dict[str, str]) -> tuple[int, float, float, list[float]]:
+def submit(name: str, folder: Path | str, environ: dict[str, str]) -> tuple[int, float, float, list[float]]:
     """The job's number, seconds, CPU seconds, and the submitter's memory in MB, sampled."""
     command = [sys.executable, "-m", "bench.simulated", "submit", name, str(folder)]
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
