@@ -1,7 +1,7 @@
 """How many pictures this machine can inspect: measured with a model and pictures that are here, in about a minute.
 
-As many processes as a worker has, each with its share of the cores, read and score as a worker does; nothing is
-queued or recorded.
+As many processes as a worker has, each with its share of the cores, read and score as a worker does, but that objects
+of a store are read by fewer at a time; nothing is queued or recorded.
 """
 
 import json

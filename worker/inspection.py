@@ -16,6 +16,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 import oddlot
 from db import batches, endings, models, splitting, workers
+from db.jobs import JobRow
 from oddlot.errors import BundleError, LateResult, StoreError, UnreadablePicture
 from oddlot.leases import kept_lease
 from oddlot.processes import identity
@@ -43,7 +44,9 @@ NOBODYS_FAULT = (*DATABASE_AWAY, StoreError)
 """After which an attempt does not count."""
 
 LOAD_PAUSE = 20.0
-"""Seconds that a process of many hosts waits when it cannot load a model: it would empty the queue in no time."""
+"""Seconds that a process waits when it cannot use a model and others may: it would empty the queue in no time. Twice as
+long after each further try in vain, so that one bad host or card of several uses up few attempts of a long night."""
+LONGEST_PAUSE = 600.0
 
 STORE_PAUSE = 5.0
 """Seconds that a process waits when the object store does not answer, before it takes the next batch."""
@@ -58,7 +61,8 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     Does nothing where the batch is not to be had: done, in somebody's hands, of a finished job, of a line that has its
     quota in work, or never made.
     A model that cannot be loaded fails the whole job, because no picture of it can be at fault: at once where this
-    host is the only one and scores on no cards, else when other attempts, wherever they happened, have failed as well.
+    host is the only one, unless its processes have a card each, else when other attempts at the same batch, wherever
+    they happened, have failed as well.
 
     Raises OperationalError or InterfaceError where the database does not answer when the batch is to be claimed.
     """
@@ -73,6 +77,8 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     reading: hanging.Reading = {}
     stages = Stages()
     every_seconds = min(settings.lease_seconds, settings.picture_seconds) / 4
+    finished: JobRow | None = None
+    done, pause = False, 0.0
     # Claimed before the model is loaded: a process that is killed by the loading has used up an attempt.
     with (
         hanging.ended_unless_called(settings.picture_seconds) as alive,
@@ -87,25 +93,24 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
                 engine, claim, outcomes, host=socket.gethostname(), code_version=oddlot.__version__,
                 hold=settings.hold, seconds=stages.seconds,
             )  # fmt: skip
+            done, scoring_process.tries_in_vain = True, 0
         except LateResult as error:
             log.warning("late results refused", job=job_id, batch=number, error=str(error))
-            return
         except BundleError as error:
-            alone = settings.embedded_database and settings.runtime != Runtime.GPU
-            if alone or claim.attempts >= settings.max_attempts:
+            if _nobody_else(settings) or claim.attempts >= settings.max_attempts:
                 _fail_job(engine, claim, error)
-                return
-            # The store of this host alone may be at fault, or one card of several: others have time to do better.
-            _give_back(engine, settings, claim, error)
-            time.sleep(LOAD_PAUSE)
-            return
+            else:  # the store of this host alone may be at fault, or one card of several
+                _give_back(engine, settings, claim, error)
+                pause = min(LOAD_PAUSE * 2**scoring_process.tries_in_vain, LONGEST_PAUSE)
+                scoring_process.tries_in_vain += 1
         except StoreError as error:
             _give_back(engine, settings, claim, error)
-            time.sleep(STORE_PAUSE)
-            return
+            pause = STORE_PAUSE
         except Exception as error:
             _give_back(engine, settings, claim, error)
-            return
+    if not done:
+        time.sleep(pause)  # here nobody waits for a sign of life from this batch
+        return
     seconds = time.monotonic() - started
     log.info(
         "batch done", job=job_id, batch=number, items=len(outcomes), seconds=round(seconds, 3),
@@ -114,6 +119,12 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     if finished is not None:
         log.info("job finished", job=job_id, state=str(finished.state), scored=finished.scored)
     beat(engine, owner, progress=True)
+
+
+def _nobody_else(settings: Settings) -> bool:
+    """Whether what this process cannot load, no other can."""
+    with_cards = settings.runtime == Runtime.GPU and scoring_process.processes > 1
+    return settings.embedded_database and not with_cards
 
 
 def beat(engine: Engine, owner: str, *, progress: bool) -> None:

@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 threads = 1
 """Threads that the network and the picture readers of one process may use; set by the parent before it forks."""
+tries_in_vain = 0
+"""How often in succession this process could not load a model, or not use it."""
 processes = 0
 """Processes that share the memory of this machine, this one included; set by the parent, 0 where it was not."""
 

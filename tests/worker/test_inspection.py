@@ -272,24 +272,54 @@ def test_a_bundle_that_cannot_be_used_fails_the_job_with_one_line(
     assert {row["error"] for row in rows(engine, job.id)} == {failed.error}
 
 
-@ONE_DATABASE
-@pytest.mark.usefixtures("nothing_loaded")
-def test_one_bad_card_of_one_pc_does_not_end_the_job(engine, settings, store, own_store, lot, monkeypatch):
-    """Each process has a card of its own; what cannot be loaded on one may be loaded on the next."""
-    monkeypatch.setattr(inspection, "LOAD_PAUSE", 0.0)
-    register(engine, store[1])
-    settings = replace(settings, model_store=own_store)
-    job = submit(engine, settings, Submission(model="flange", folder=lot))
+@pytest.fixture
+def bad_card(settings, own_store, monkeypatch):
+    """The settings of a process on whose card nothing can be loaded, and how long it paused each time."""
 
     def load(*_):
         raise BundleError("the card is out of memory")
 
-    with monkeypatch.context() as one_card:
-        one_card.setattr(scoring_process, "_load", load)
-        inspection.inspect_batch(engine, replace(settings, runtime=Runtime.GPU), job.id, 1)
+    pauses = []
+    monkeypatch.setattr(scoring_process, "_load", load)
+    monkeypatch.setattr(scoring_process, "tries_in_vain", 0)
+    monkeypatch.setattr(inspection.time, "sleep", pauses.append)
+    return replace(settings, model_store=own_store, runtime=Runtime.GPU), pauses
+
+
+@ONE_DATABASE
+@pytest.mark.usefixtures("nothing_loaded")
+def test_one_bad_card_of_several_leaves_the_job_to_the_others(engine, store, lot, bad_card, monkeypatch):
+    settings, pauses = bad_card
+    monkeypatch.setattr(scoring_process, "processes", 2)
+    register(engine, store[1])
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    for _ in range(settings.max_attempts - 1):
+        inspection.inspect_batch(engine, settings, job.id, 1)
+    assert pauses == [20.0, 40.0]  # a night is long: soon it hardly tries any more
     assert jobs.get_job(engine, job.id).unaccounted == 20
-    work_off(engine, settings, job.id)
+    monkeypatch.undo()
+    work_off(engine, replace(settings, runtime=Runtime.AUTO), job.id)
     assert jobs.get_job(engine, job.id).scored == 20
+    assert scoring_process.tries_in_vain == 0
+
+
+@ONE_DATABASE
+@pytest.mark.usefixtures("nothing_loaded")
+@pytest.mark.parametrize(("processes", "tries"), [(1, 1), (2, 3)])
+def test_where_all_cards_are_bad_the_job_fails_and_says_why(
+    engine, store, lot, bad_card, processes, tries, monkeypatch
+):
+    settings, pauses = bad_card
+    monkeypatch.setattr(scoring_process, "processes", processes)
+    register(engine, store[1])
+    job = submit(engine, settings, Submission(model="flange", folder=lot))
+    for _ in range(tries):
+        assert jobs.get_job(engine, job.id).state != JobState.FAILED
+        inspection.inspect_batch(engine, settings, job.id, 1)
+    failed = jobs.get_job(engine, job.id)
+    assert (failed.state, failed.quarantined) == (JobState.FAILED, 20)
+    assert "out of memory" in failed.error
+    assert [pause for pause in pauses if pause] == [20.0, 40.0][: tries - 1]
 
 
 @ONE_DATABASE
