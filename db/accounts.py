@@ -14,6 +14,8 @@ from oddlot.errors import NotFoundError, OddlotError, StateError
 from oddlot.words import Role
 
 NAME_LENGTH = 80
+OF_TOKENS = "(token)"
+"""Ends the names of tokens where they stand beside those of users: in verdicts and in the audit log."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ def check_user_name(name: str) -> str:
     plain = unicodedata.normalize("NFC", name).strip()
     if not plain or len(plain) > NAME_LENGTH or not plain.isprintable():
         raise OddlotError(f"a user's name is 1 to {NAME_LENGTH} printable characters, not {name[:NAME_LENGTH]!r}")
+    if plain.casefold().endswith(OF_TOKENS):
+        raise OddlotError(f"a user's name does not end with {OF_TOKENS}: that is how a token is told from a user")
     return plain
 
 

@@ -93,10 +93,10 @@ def _refuse_other_encodings(engine: Engine) -> None:
     @event.listens_for(engine, "connect", insert=True)  # before SQLAlchemy asks the server, and trips over the answer
     def refuse(connection: Any, _: Any) -> None:
         encoding = connection.info.parameter_status("server_encoding")
-        if encoding != "UTF8":
+        if encoding not in (None, "UTF8"):  # a pool between may keep it to itself
             raise DatabaseError(
                 f"the database {shown(engine.url)} keeps text in {encoding}, not in UTF8: make another one, with "
-                f"CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
+                f"CREATE DATABASE name ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
             )
 
 
@@ -105,10 +105,14 @@ def _refuse_odd_values(engine: Engine) -> Engine:
 
     @event.listens_for(engine, "handle_error")
     def refuse(context: ExceptionContext) -> None:
-        if isinstance(context.original_exception, OverflowError | UnicodeEncodeError):
+        cause = context.original_exception
+        # psycopg's DataError, which need not be there: of its kinds the one about text that PostgreSQL never keeps
+        with_nul = type(cause).__name__ == "DataError" and "NUL" in str(cause)
+        if with_nul or isinstance(cause, OverflowError | UnicodeEncodeError):
             raise OddlotError(
-                "a number that is too large, or text that is not UTF-8, can neither be stored nor looked up"
-            ) from context.original_exception
+                "a number that is too large, or text that is not UTF-8 or has a NUL in it, can neither be stored nor "
+                "looked up"
+            ) from cause
 
     return engine
 

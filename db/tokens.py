@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
-from db.accounts import check_user_name, get_account
+from db.accounts import NAME_LENGTH, check_user_name, get_account
 from db.audit_log import Act, Actor, record
 from db.engine import now, reading, writing
 from db.schema import account, token
@@ -50,18 +51,20 @@ def add_token(
     secret = PREFIX + secrets.token_urlsafe(32)
     with writing(engine) as connection:
         if connection.execute(select(token.c.id).where(token.c.name == name)).first() is not None:
-            raise StateError(f"there is or was a token {name!r} already: choose another name")
+            raise _taken(name)
         moment = now(connection)
         try:
             ends = None if lifetime is None else moment + lifetime
         except OverflowError:
             raise OddlotError("a token cannot be good for so long") from None
-        connection.execute(
-            insert(token).values(
-                name=name, role=role, account_id=found.id if found else None, sha256=hash_of(secret),
-                created_at=moment, expires_at=ends,
-            )
+        new = insert(token).values(
+            name=name, role=role, account_id=found.id if found else None, sha256=hash_of(secret), created_at=moment,
+            expires_at=ends,
         )  # fmt: skip
+        try:
+            connection.execute(new)
+        except IntegrityError as error:  # at the same moment: a click that was two
+            raise _taken(name) from error
         record(connection, by, Act.TOKEN_ADDED, name, str(role))
     return secret
 
@@ -93,10 +96,17 @@ def revoke_token(engine: Engine, name: str, by: Actor | None = None) -> None:
     with writing(engine) as connection:
         row = connection.execute(select(token.c.id, token.c.revoked_at).where(token.c.name == name)).one_or_none()
         if row is None:
-            raise NotFoundError(f"there is no token {name!r}: `oddlot tokens list` shows them")
+            raise NotFoundError(f"there is no token {name[:NAME_LENGTH]!r}: `oddlot tokens list` shows them")
         if row.revoked_at is None:
             connection.execute(update(token).where(token.c.id == row.id).values(revoked_at=now(connection)))
             record(connection, by, Act.TOKEN_REVOKED, name)
+
+
+def _taken(name: str) -> StateError:
+    return StateError(
+        f"there is or was a token {name!r} already: choose another name; if it was made just now and nobody has its "
+        "secret, revoke it"
+    )
 
 
 _ROWS = select(

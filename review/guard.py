@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 
 from db.accounts import any_account
 from db.audit_log import Act, record_done
-from oddlot.errors import SettingsError
+from oddlot.errors import DatabaseError, SettingsError
 from oddlot.settings import Settings
 from oddlot.words import Role
 from review.rate import Rate
@@ -110,7 +110,7 @@ class Guard:
     async def _known_host(self, request: Request, go_on: Next) -> Response:
         try:
             visit = await run_in_threadpool(self._visit, request)
-        except SQLAlchemyError:
+        except (SQLAlchemyError, DatabaseError):
             return _answer(request, 503, "the database does not answer: `oddlot doctor` looks for the cause")
         request.state.visit = visit
         needed = self._roles.needed(request.method, _path(request))

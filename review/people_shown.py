@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fastapi import Request, Response
 
 from db.accounts import Account, key_of, list_accounts
+from db.engine import now, reading
 from db.sessions import count_sessions
 from db.tokens import TokenRow, list_tokens
 from oddlot.words import Role
@@ -46,7 +47,9 @@ def people_page(
         return page(request, "nobody.html")
     engine = request.app.state.engine
     rows = list_accounts(engine)
-    lines = token_lines(list_tokens(engine), rows, dt.datetime.now(dt.UTC))
+    with reading(engine) as connection:
+        at = now(connection)
+    lines = token_lines(list_tokens(engine), rows, at)
     return page(
         request, "people.html", status=status, trouble=trouble, done=done, typed=typed or Typed(), roles=list(Role),
         active=[row for row in rows if row.active], removed=[row for row in rows if not row.active],

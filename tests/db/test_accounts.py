@@ -67,10 +67,39 @@ def test_names_that_look_alike_are_one_user(engine, ada, name):
         accounts.add_account(engine, name, Role.VIEWER, "hash")
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\x1b[2J", "x" * 81, "a\0b", "\udce9"])
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\x1b[2J", "x" * 81, "a\0b", "\udce9", "mes (Token) "])
 def test_a_name_that_nobody_can_have(engine, name):
-    with pytest.raises(OddlotError, match="printable"):
+    with pytest.raises(OddlotError, match=r"printable|ends? with \(token\)"):
         accounts.add_account(engine, name, Role.ADMIN, "hash")
+
+
+@pytest.mark.parametrize("ask", [
+    lambda engine, name: accounts.get_account(engine, name),
+    lambda engine, name: accounts.set_role(engine, name, Role.VIEWER),
+    lambda engine, name: tokens.revoke_token(engine, name),
+], ids=["user", "role", "token"])  # fmt: skip
+def test_a_name_with_a_nul_is_nobodys_and_no_fault_of_the_database(engine, ask):
+    with pytest.raises(OddlotError, match=r"^there is no |has a NUL in it"):
+        ask(engine, "a\0b")
+
+
+def test_two_who_make_the_same_token_at_once_are_told_so(engine):
+    start, secrets, refused = threading.Barrier(2), [], []
+
+    def make():
+        start.wait()
+        try:
+            secrets.append(tokens.add_token(engine, "mes", Role.VIEWER, lifetime=None))
+        except StateError as error:
+            refused.append(str(error))
+
+    threads = [threading.Thread(target=make) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(secrets), len(refused)) == (1, 1)
+    assert "revoke it" in refused[0]
 
 
 def test_who_is_not_there(engine, ada):
