@@ -34,9 +34,12 @@ def test_the_time_that_a_message_may_be_held_is_asked_for_where_a_server_knows_i
     everybodys(channel).queue_declare()
     expected = {"x-max-priority": 9} | ({"x-consumer-timeout": 1000 * held} if limited else {})
     assert (channel.asked["queue"], channel.asked["durable"], channel.asked["arguments"]) == (name, True, expected)
-    older = Channel(version="4.0.5")  # the next server may be another one
-    everybodys(older).queue_declare()
-    assert "x-consumer-timeout" in older.asked["arguments"]
+    for declare in (everybodys(channel).queue_declare, everybodys.queue_declare):  # bound to a channel, or told one
+        declare(channel=channel)
+        assert channel.asked["arguments"] == expected
+        older = Channel(version="4.0.5")  # the next server may be another one
+        declare(channel=older)
+        assert "x-consumer-timeout" in older.asked["arguments"]
 
 
 def test_a_version_is_two_numbers_or_nothing():
