@@ -54,11 +54,14 @@ faults: $(READY) system ## kills, freezes, cuts and hostile input, many times ov
 	$(BIN)/python -m pytest tests/faults -m "faults or not faults" -o faulthandler_timeout=3600
 	ODDLOT_FUZZ=long $(BIN)/python -m pytest tests/hostile tests/worker --timeout 1800 -o faulthandler_timeout=2700
 
-# Docker from Debian, where none is installed. Compose 2 is not in Debian 12: with Debian's Compose 1 it runs as well.
+# Docker from Debian only where there is no other: its package would take the place of Docker's own. It was run with
+# Compose 2, which Debian 12 has not; its Compose 1 reads the file, too (tests/deploy).
 engine: $(READY) system ## docker-compose.yml under a real engine, the units under a real systemd (docs/compose.md); takes long
-	@command -v dockerd >/dev/null && command -v debootstrap >/dev/null \
-	  || { [ "$$(id -u)" = 0 ] && RUNLEVEL=1 apt-get install -qq -y --no-install-recommends docker.io iptables debootstrap; } \
-	  || { echo "make: this needs an engine; on Debian: sudo apt-get install docker.io iptables debootstrap"; exit 1; }
+	@missing=; command -v debootstrap >/dev/null || missing=debootstrap; \
+	  command -v dockerd >/dev/null || docker info >/dev/null 2>&1 || missing="$$missing docker.io iptables"; \
+	  [ -z "$$missing" ] \
+	  || { [ "$$(id -u)" = 0 ] && apt-get update -qq && RUNLEVEL=1 apt-get install -qq -y --no-install-recommends $$missing; } \
+	  || { echo "make: this needs $$missing; on Debian: sudo apt-get install $$missing"; exit 1; }
 	$(BIN)/python -m pytest tests/engine -m engine --timeout 1800 -o faulthandler_timeout=2700
 
 quick: $(READY) ## the tests that take seconds

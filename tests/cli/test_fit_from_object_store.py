@@ -31,7 +31,7 @@ def test_a_model_is_learnt_from_a_prefix_as_from_a_folder(far, object_store, dra
         done.set()
 
     def overwritten(method: str, key: str):
-        if method == "GET" and "/shift " in key and not asked:
+        if method == "GET" and "/shift " in key and not asked:  # asked of one request at a time
             asked.append(key)
             threading.Thread(target=overwrite, args=(key,)).start()
         waits = method == "GET" and asked and key == asked[0] and not done.is_set()

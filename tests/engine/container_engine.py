@@ -1,6 +1,7 @@
 """Docker as tests use it: commands, images from a few lines of Dockerfile, an engine of one's own."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,8 +10,21 @@ from pathlib import Path
 
 from polling import eventually
 
+from pictures.drawing import draw_set
+
 PACKAGES = "python3,python3-venv,python-is-python3,ca-certificates"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PICTURES, LONG = 60, 1200
+"""Of a short night, 45 good ones and 15 defects, and of one that takes long enough to be interrupted."""
+
+
+def draw_night(folder: Path) -> None:
+    """Good pictures in `train/good`, a short night in `tonight`, and the same many times over in `long`."""
+    draw_set(folder, good_train=80, good_test=45, defects=15)
+    (folder / "long").mkdir()
+    short = sorted((folder / "tonight").iterdir())
+    for number in range(LONG):
+        shutil.copy(short[number % PICTURES], folder / "long" / f"{number:04}{short[0].suffix}")
 
 
 class Engine:

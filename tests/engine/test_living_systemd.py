@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from container_engine import Engine
+from container_engine import LONG, Engine, draw_night
 from polling import eventually
-
-from pictures.drawing import draw_set
 
 pytestmark = pytest.mark.engine
 
@@ -61,7 +59,7 @@ class PlantPC:
 def plant_pc(engine, debian, bundle, tmp_path_factory) -> Iterator[PlantPC]:
     engine.image("oddlot-test/systemd", PC, tmp_path_factory.mktemp("systemd"))
     pictures = tmp_path_factory.mktemp("data")
-    draw_set(pictures / "flange", good_train=80, good_test=45, defects=15)
+    draw_night(pictures / "flange")
     pictures.chmod(0o755)
     pc = PlantPC(engine, bundle, pictures)
     try:
@@ -81,11 +79,12 @@ def test_one_pc_learns_inspects_is_killed_stops_and_starts_with_the_machine(plan
     eventually(lambda: "active" in plant_pc.oddlot("models"), lambda: plant_pc("journalctl", "-u", "oddlot"),
                seconds=400, every=3)  # fmt: skip
 
-    plant_pc.oddlot("submit", "flange", "/data/flange/tonight")
+    plant_pc.oddlot("submit", "flange", "/data/flange/long")
     plant_pc("systemctl", "kill", "--signal", "KILL", "oddlot")
+    assert "(done)" not in plant_pc.oddlot("job", "last")
     said = eventually(lambda: (text := plant_pc.oddlot("job", "last")) and "(done)" in text and text, "not done",
-                      seconds=240, every=2)  # fmt: skip
-    assert "listed 60 = scored 60 + unreadable 0" in said
+                      seconds=400, every=2)  # fmt: skip
+    assert f"listed {LONG} = scored {LONG} + unreadable 0" in said
     assert "NRestarts=1" in plant_pc("systemctl", "show", "oddlot", "--property", "NRestarts")
 
     plant_pc("systemctl", "stop", "oddlot")
