@@ -36,7 +36,7 @@ demo: $(READY) ## the whole main job on pictures that it draws, in a folder of i
 
 # Two at a time and no more: a test often starts workers of its own, each with a model in its memory.
 test: $(READY) check system ## every test (those on real image sets need ODDLOT_DATA)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # What tests need besides Python: a browser for the pages, Compose for its file, bubblewrap for a clean machine in a
 # namespace, RabbitMQ as another queue, iproute2 for hosts of their own, promtool for the alerts. Fetched where we may, else said what to install:

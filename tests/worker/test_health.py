@@ -111,7 +111,8 @@ def test_the_clock_of_this_host(engine, settings):
 
 def test_the_trainer_of_this_host(engine, settings):
     assert health.of_trainer(engine, settings) == [f"no trainer runs on {HOST}"]
-    with child("import sys\nsys.stdin.read()", "trainer.app", variables={}):
+    with child("print(flush=True)\nimport sys\nsys.stdin.read()", "trainer.app", variables={}) as trainer:
+        trainer.stdout.readline()  # its command line stands in /proc a moment after it was started
         assert health.of_trainer(engine, settings) == []
         with writing(engine) as connection:
             asked = now(connection) - dt.timedelta(seconds=600)
