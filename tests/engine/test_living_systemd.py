@@ -81,8 +81,8 @@ def test_one_pc_learns_inspects_is_killed_stops_and_starts_with_the_machine(plan
 
     plant_pc.oddlot("submit", "flange", "/data/flange/long")
     plant_pc("systemctl", "kill", "--signal", "KILL", "oddlot")
-    assert "(done)" not in plant_pc.oddlot("job", "last")
-    said = eventually(lambda: (text := plant_pc.oddlot("job", "last")) and "(done)" in text and text, "not done",
+    assert "unaccounted 0" not in plant_pc.oddlot("job", "last")
+    said = eventually(lambda: (text := plant_pc.oddlot("job", "last")) and "unaccounted 0" in text and text, "no end",
                       seconds=400, every=2)  # fmt: skip
     assert f"listed {LONG} = scored {LONG} + unreadable 0" in said
     assert "NRestarts=1" in plant_pc("systemctl", "show", "oddlot", "--property", "NRestarts")
@@ -95,7 +95,7 @@ def test_one_pc_learns_inspects_is_killed_stops_and_starts_with_the_machine(plan
     plant_pc.engine.docker("restart", plant_pc.name)
     plant_pc.booted()
     eventually(plant_pc.workers, "no worker after the machine was started anew", every=1)
-    assert "(done)" in plant_pc.oddlot("job", "last")
+    assert "unaccounted 0" in plant_pc.oddlot("job", "last")
 
 
 def test_a_backup_is_made_by_its_unit_and_its_timer_waits_for_the_night(plant_pc):
