@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench import simulated
 from bench.million import submit
-from db import jobs, models
+from db import jobs
 from db.engine import open_database
 from oddlot.settings import load_settings
 
@@ -65,10 +65,7 @@ def main() -> None:
                 "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "NO_PROXY": "127.0.0.1",
             }  # fmt: skip
             engine = open_database(load_settings(environ).database_url)
-            models.register_model(
-                engine, name="simulated", bundle_uri="none", bundle_sha256="0" * 64, architecture="none",
-                threshold=0.5, false_alarms=0.01, card=simulated.card(),
-            )  # fmt: skip
+            simulated.register(engine)
             print(f"{'keys':>10}{'seconds':>10}{'keys/s':>10}{'of a core':>11}{'us a key':>10}{'MB, most':>10}")
             costs = {}
             for count in (FEW, many, FEW):

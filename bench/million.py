@@ -25,7 +25,7 @@ from sqlalchemy import Engine, func, select
 from bench import simulated
 from bench.long_run import MEGABYTE, processes
 from cli.services import worker_arguments
-from db import jobs, models
+from db import jobs
 from db.engine import open_database, reading
 from db.jobs import JobRow
 from db.schema import batch
@@ -218,10 +218,7 @@ def main() -> None:
         if wish.database:
             environ["ODDLOT_DATABASE_URL"] = wish.database
         engine = open_database(load_settings(environ).database_url)
-        models.register_model(
-            engine, name="simulated", bundle_uri="none", bundle_sha256="0" * 64, architecture="none", threshold=0.5,
-            false_alarms=0.01, card=simulated.card(),
-        )  # fmt: skip
+        simulated.register(engine)
         for what, count in (("tiny", 64), ("small", SMALL), ("large", wish.pictures)):
             make_files(folder / what, count)
         print("database:", engine.dialect.name)

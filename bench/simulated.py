@@ -23,7 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sqlalchemy import Engine
 
+from db import models
 from ganomaly.calibration import Calibration
 from ganomaly.scoring import SCORING_BATCH
 from oddlot.appearance import APPEARANCE, NEAREST, PLACES, STATISTICS, Reference, sketch
@@ -92,6 +94,14 @@ class Company:
     def figures(self, look: None) -> dict[str, float | None]:
         values = self._random.normal(100.0, 5.0, len(STATISTICS) + 1).tolist()
         return dict(zip((*STATISTICS, NEAREST), values, strict=True))
+
+
+def register(engine: Engine) -> None:
+    """The model `simulated`, of which there is nothing but its row."""
+    models.register_model(
+        engine, name="simulated", bundle_uri="none", bundle_sha256="0" * 64, architecture="none", threshold=0.5,
+        false_alarms=0.01, card=card(),
+    )  # fmt: skip
 
 
 def card() -> dict[str, Any]:

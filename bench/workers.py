@@ -32,7 +32,7 @@ from bench import simulated
 from bench.long_run import oddlot
 from bench.million import make_files
 from cli.services import worker_arguments
-from db import due, jobs, models
+from db import due, jobs
 from db.engine import open_database
 from oddlot.processes import available_cores, children
 from oddlot.settings import load_settings
@@ -178,10 +178,7 @@ def home_of(folder: Path, **more: str) -> dict[str, str]:
 
 def register_simulated(environ: dict[str, str]) -> None:
     engine = open_database(load_settings(environ).database_url)
-    models.register_model(
-        engine, name="simulated", bundle_uri="none", bundle_sha256="0" * 64, architecture="none", threshold=0.5,
-        false_alarms=0.01, card=simulated.card(),
-    )  # fmt: skip
+    simulated.register(engine)
     engine.dispose()
 
 

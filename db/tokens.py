@@ -1,8 +1,9 @@
 """Tokens: what a program signs in with, at the interface and the page."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import Enum, auto
 from typing import Any
 
 from sqlalchemy import Engine, insert, select, update
@@ -20,6 +21,14 @@ PREFIX = "oddlot_"
 """So that whoever finds one, a person or a scanner for secrets, sees what it is."""
 USED_STEP = timedelta(minutes=1)
 """How exact `used_at` is: not every question is to be a write."""
+
+
+class Ended(Enum):
+    """Why a token lets nobody in."""
+
+    REVOKED = auto()
+    OVER = auto()
+    USER_REMOVED = auto()
 
 
 @dataclass(frozen=True)
@@ -77,18 +86,33 @@ def list_tokens(engine: Engine) -> list[TokenRow]:
 def find_token(engine: Engine, secret: str) -> TokenRow | None:
     """The token with that secret, with the role that it has now; None where it is not good any more."""
     columns = token.c.id, account.c.active, account.c.role.label("most")
-    query = _ROWS.add_columns(*columns).where(token.c.sha256 == hash_of(secret), token.c.revoked_at.is_(None))
+    query = _ROWS.add_columns(*columns).where(token.c.sha256 == hash_of(secret))
     with reading(engine) as connection:
         row = connection.execute(query).one_or_none()
         moment = now(connection)
-    if row is None or (row.expires_at is not None and row.expires_at <= moment) or row.active is False:
+    if row is None:
+        return None
+    found = _row(row)
+    role, ended = as_it_counts(found, active=row.active, most=row.most, at=moment)
+    if ended is not None:
         return None
     if row.used_at is None or moment - row.used_at >= USED_STEP:
         with writing(engine) as connection:
             connection.execute(update(token).where(token.c.id == row.id).values(used_at=moment))
-    found = _row(row)
-    lowered = row.most is not None and not row.most.covers(found.role)
-    return TokenRow(**{**found.__dict__, "role": row.most}) if lowered else found
+    return replace(found, role=role)
+
+
+def as_it_counts(
+    row: TokenRow, *, active: bool | None, most: Role | None, at: datetime
+) -> tuple[Role, Ended | None]:  # fmt: skip
+    """What a token may do at that moment, and why it lets nobody in, or None. `active` and `most` are whether its user
+    is there and the role of that user; None where it is nobody's."""
+    role = row.role if most is None or most.covers(row.role) else most
+    if row.revoked_at is not None:
+        return role, Ended.REVOKED
+    if row.expires_at is not None and row.expires_at <= at:
+        return role, Ended.OVER
+    return role, Ended.USER_REMOVED if active is False else None
 
 
 def revoke_token(engine: Engine, name: str, by: Actor | None = None) -> None:

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 from db.accounts import Account, key_of, list_accounts
 from db.engine import now, reading
 from db.sessions import count_sessions
-from db.tokens import TokenRow, list_tokens
+from db.tokens import Ended, TokenRow, as_it_counts, list_tokens
 from oddlot.words import Role
 from review.rendering import page
 from review.wording import moment
@@ -61,18 +61,19 @@ def people_page(
 
 
 def token_lines(rows: Iterable[TokenRow], people: Iterable[Account], at: dt.datetime) -> list[TokenLine]:
-    """Tokens as `db.tokens.find_token` would find them at that moment."""
+    """Tokens as they count at that moment, with the reason in words where they do not."""
     owners = {one.name: one for one in people}
     found = []
     for row in rows:
         owner = owners.get(row.account) if row.account is not None else None
-        ended = None
-        if row.revoked_at is not None:
-            ended = f"revoked {moment(row.revoked_at)}"
-        elif row.expires_at is not None and row.expires_at <= at:
-            ended = f"over since {moment(row.expires_at)}"
-        elif owner is not None and not owner.active:
-            ended = f"{owner.name} was removed"
-        lowered = owner is not None and not owner.role.covers(row.role)
-        found.append(TokenLine(row, owner.role if owner is not None and lowered else row.role, ended))
+        active, most = (owner.active, owner.role) if owner is not None else (None, None)
+        role, ended = as_it_counts(row, active=active, most=most, at=at)
+        why = None
+        if ended is Ended.REVOKED:
+            why = f"revoked {moment(row.revoked_at)}"
+        elif ended is Ended.OVER:
+            why = f"over since {moment(row.expires_at)}"
+        elif ended is Ended.USER_REMOVED:
+            why = f"{row.account} was removed"
+        found.append(TokenLine(row, role, why))
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fastapi import Request, Response
 from sqlalchemy import Engine
 
+from db.accounts import OF_TOKENS
 from db.audit_log import Actor
 from db.sessions import find_session
 from db.tokens import find_token
@@ -97,7 +98,7 @@ class Accounts:
     def visit(self, request: Request) -> Visit:
         if (bearer := bearer_of(request)) is not None:
             token = find_token(self._engine, bearer)
-            caller = None if token is None else Caller(f"{token.name} (token)", token.role, by_token=True)
+            caller = None if token is None else Caller(f"{token.name} {OF_TOKENS}", token.role, by_token=True)
             return Visit(caller, by_header=True, has_users=True)
         secret = request.cookies.get(COOKIE, "")
         if not _SECRET.fullmatch(secret):

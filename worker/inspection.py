@@ -16,7 +16,6 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 import oddlot
 from db import batches, endings, models, splitting, workers
-from db.jobs import JobRow
 from oddlot.errors import BundleError, LateResult, StoreError, UnreadablePicture
 from oddlot.leases import kept_lease
 from oddlot.processes import identity
@@ -77,7 +76,6 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
     reading: hanging.Reading = {}
     stages = Stages()
     every_seconds = min(settings.lease_seconds, settings.picture_seconds) / 4
-    finished: JobRow | None = None
     done, pause = False, 0.0
     # Claimed before the model is loaded: a process that is killed by the loading has used up an attempt.
     with (

@@ -65,7 +65,8 @@ def server(authority):
             for path in (folder, *folder.iterdir()):
                 shutil.chown(path, user)
         subprocess.run(
-            [binaries / "initdb", "--no-sync", "--auth", "trust", "--username", "postgres", "-D", folder / "data"],
+            [binaries / "initdb", "--no-sync", "--encoding", "UTF8", "--auth", "trust", "--username", "postgres",
+             "-D", folder / "data"],
             user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         (folder / "data" / "pg_hba.conf").write_text(RULES)

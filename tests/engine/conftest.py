@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,17 +14,15 @@ from scripts import offline_bundle
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """The engine that runs here, or one that this run starts and removes."""
-    if subprocess.run(["docker", "info"], capture_output=True).returncode == 0:
-        yield Engine(os.environ.get("DOCKER_HOST", ""))
+    if shutil.which("docker") and (running := Engine()).answers():
+        yield running
         return
     if os.getuid() != 0 or not shutil.which("dockerd"):
         pytest.skip(
             "NOT TESTED, what only a container engine does: none runs, and only root may start one (make engine)"
         )
-    folder = tmp_path_factory.mktemp("engine")
-    with Engine.started(folder) as one:
+    with Engine.started(tmp_path_factory.mktemp("engine")) as one:
         yield one
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

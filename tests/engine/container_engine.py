@@ -28,9 +28,9 @@ def draw_night(folder: Path) -> None:
 
 
 class Engine:
-    """Talks to the engine at `address`; an empty one is the machine's own."""
+    """Talks to the engine at `address`; left out: to the one that `docker` finds by itself."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str | None = None) -> None:
         self.environ = os.environ | ({"DOCKER_HOST": address} if address else {})
 
     @classmethod
@@ -51,23 +51,27 @@ class Engine:
         finally:
             daemon.terminate()
             daemon.wait(60)
+            for made in (sockets, folder):
+                shutil.rmtree(made, ignore_errors=True)
 
     def answers(self) -> bool:
-        return subprocess.run(["docker", "info"], env=self.environ, capture_output=True).returncode == 0
+        return self._says_yes("info")
 
-    def docker(self, *words: str, status: int = 0, stdin: bytes | None = None, cwd: Path | None = None) -> str:
+    def _says_yes(self, *words: str) -> bool:
+        return subprocess.run(["docker", *words], env=self.environ, capture_output=True).returncode == 0
+
+    def docker(self, *words: str, status: int = 0) -> str:
         """A command of Docker's; what it printed, errors and all."""
         ran = subprocess.run(
-            ["docker", *words], env=self.environ, input=stdin, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+            ["docker", *words],
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )  # fmt: skip
         said = ran.stdout.decode(errors="replace")
         assert ran.returncode == status, f"docker {' '.join(words)}: exit {ran.returncode}\n{said[-4000:]}"
         return said.strip()
-
-    def has(self, image: str) -> bool:
-        return (
-            subprocess.run(["docker", "image", "inspect", image], env=self.environ, capture_output=True).returncode == 0
-        )
 
     def image(self, name: str, lines: Sequence[str], folder: Path) -> str:
         """An image from the lines of a Dockerfile and the files in `folder`. Its steps may use the network."""
@@ -79,7 +83,7 @@ class Engine:
     def debian(self, folder: Path) -> str:
         """The image `oddlot-test/debian`, made by debootstrap where it is not there."""
         name = "oddlot-test/debian:12"
-        if self.has(name):
+        if self._says_yes("image", "inspect", name):
             return name
         bootstrap = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", "bookworm", folder / "root"]
         subprocess.run(bootstrap, check=True, capture_output=True)

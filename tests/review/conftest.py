@@ -9,10 +9,13 @@ import httpx
 import pytest
 from morning import Home, make_morning
 from page_server import serving
+from people import make_people
 from sqlalchemy import Engine
 
+from db.accounts import Account
 from db.engine import open_database
 from oddlot.settings import load_settings
+from oddlot.words import Role
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +45,19 @@ def morning_engine(home: Home) -> Iterator[Engine]:
 @pytest.fixture
 def server(home: Home) -> Iterator[str]:
     """The page without a password, as this machine sees it; its address."""
+    with serving(home.settings) as address:
+        yield address
+
+
+@pytest.fixture
+def people(morning_engine: Engine) -> dict[Role, Account]:
+    """A user of each role."""
+    return make_people(morning_engine)
+
+
+@pytest.fixture
+def manned(home: Home, people: dict[Role, Account]) -> Iterator[str]:
+    """The page with a user of each role; its address."""
     with serving(home.settings) as address:
         yield address
 

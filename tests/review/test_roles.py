@@ -4,8 +4,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from morning import make_model
-from page_server import form, serving
-from people import NAMES, make_people, signed_in
+from page_server import form
+from people import NAMES, signed_in
 
 from db import tokens
 from db.audit_log import entries
@@ -14,14 +14,6 @@ from review import roles
 from review.app import make_app
 
 VALUES = {"job_id": "1", "item_id": "1", "verdict_id": "1", "word": "release", "name": "flange", "version": "1"}
-
-
-@pytest.fixture
-def manned(home, morning_engine):
-    """The page with a user of each role; its address."""
-    make_people(morning_engine)
-    with serving(home.settings) as address:
-        yield address
 
 
 @pytest.fixture

@@ -17,14 +17,9 @@ from review.visits import COOKIE
 
 
 @pytest.fixture
-def people(morning_engine):
-    return make_people(morning_engine)
-
-
-@pytest.fixture
-def manned(home, people):
+def manned(manned):
     """A client of a page that has users."""
-    with serving(home.settings) as address, httpx.Client(base_url=address, timeout=30) as client:
+    with httpx.Client(base_url=manned, timeout=30) as client:
         yield client
 
 

@@ -8,10 +8,9 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from browser import chromium, needs_chromium
+from browser import chromium, needs_chromium, violations
 from page_server import form, serving
-from people import PASSWORD, make_people, signed_in
+from people import PASSWORD, signed_in
 
 from db import accounts, tokens
 from db.audit_log import entries
@@ -22,15 +21,6 @@ NEW = "correct horse battery staple"
 FORMS = (
     "/users", "/users/role", "/users/password", "/users/remove", "/users/restore", "/tokens", "/tokens/revoke",
 )  # fmt: skip
-AXE_RULES = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}}
-
-
-@pytest.fixture
-def manned(home, morning_engine):
-    """The page with a user of each role; its address."""
-    make_people(morning_engine)
-    with serving(home.settings) as address:
-        yield address
 
 
 @pytest.fixture
@@ -289,8 +279,7 @@ def test_by_hand_on_a_telephone_without_a_script(manned, morning_engine) -> None
         page.set_default_timeout(15_000)
 
         def accessible() -> None:
-            found = Axe().run(page, options=AXE_RULES).response["violations"]
-            assert found == [], [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+            assert violations(page) == []
             assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
         page.goto("/")
