@@ -25,6 +25,8 @@ LOG_TAIL = 3
 
 YOUNG = 5.0
 """Seconds in which a worker that ends has not even begun: the next one may end as fast."""
+LOOK_SECONDS = 0.1
+"""How often is looked whether a process has ended."""
 LONGEST_PAUSE = 30.0
 """Seconds between two starts at most, however often a worker ended young."""
 
@@ -61,7 +63,7 @@ def worker(
         try:
             while True:
                 process.keep()
-                process.wait(1)
+                time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
             tell(session.settings, "stopping: batches in work are finished first")
 
@@ -86,7 +88,7 @@ def up(concurrency: Concurrency = None) -> None:
             while True:
                 for process in kept:
                     process.keep(always=True)
-                time.sleep(1)
+                time.sleep(LOOK_SECONDS)
         except KeyboardInterrupt:
             tell(session.settings, "stopping: batches in work are finished first")
     say("Oddlot is down.")
@@ -134,6 +136,35 @@ class WorkerProcess:
                 preexec_fn=die_with_parent(signal.SIGTERM),
             )  # fmt: skip
 
+    def _status(self) -> int | None:
+        """How the process ended, as Popen would say it; None while it runs.
+
+        Asked of the kernel. The exception that a signal raises can leave the lock in Popen taken: its `poll` then says
+        "it runs" for ever, and its `wait` never returns.
+        """
+        if self._process.returncode is not None:
+            return self._process.returncode
+        try:
+            ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # reaped, and interrupted before that was noted
+            return 0
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+
+    def _end_group(self) -> None:
+        """Kill what is left of it: a child that hangs does not end with its parent.
+
+        Only then is it reaped: until then its number, which is that of its group, is nobody else's.
+        """
+        if self._process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            _, status = os.waitpid(self._process.pid, 0)
+            self._process.returncode = os.waitstatus_to_exitcode(status)
+
     def keep(self, *, always: bool = False) -> None:
         """Start the worker again where it ended. Celery ends with 0 also where it gives up, for one because a child was
         killed as soon as it was made.
@@ -143,7 +174,7 @@ class WorkerProcess:
 
         Raises OddlotError, unless `always`, where it ended young with an error of its own: a wrong setting stays wrong.
         """
-        status = self._process.poll()
+        status = self._status()
         if status is None:
             return
         clock = time.monotonic()
@@ -156,31 +187,23 @@ class WorkerProcess:
             when = f" in {self._pause:.0f} s, because it ended so early" if young else ""
             again = f"is started again{when}{_where(self._log)}"
             tell(self._settings, f"{self._name} ended with status {status} and {again}")
-            self._kill_group()  # a child that hangs does not end with its parent
+            self._end_group()
         if clock >= self._start_at:
             self._start_at = None
             self._process = self._start()
 
     def wait(self, seconds: float) -> None:
-        """Return when the worker ends, or after so many seconds; where none runs, after these."""
-        if self._process.poll() is not None:
-            time.sleep(seconds)
-            return
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
+        """Return when the process ends, or after so many seconds."""
+        deadline = time.monotonic() + seconds
+        while self._status() is None and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, LOOK_SECONDS))
 
     def stop(self) -> None:
         """SIGTERM, then wait for the batch in work; SIGKILL to the whole group if that does not end."""
-        if self._process.poll() is None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(SHUTDOWN_GRACE + 10)
-        self._kill_group()
-        self._process.wait()
-
-    def _kill_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        if self._status() is None:
+            os.kill(self._process.pid, signal.SIGTERM)
+            self.wait(SHUTDOWN_GRACE + 10)
+        self._end_group()
 
 
 @contextlib.contextmanager

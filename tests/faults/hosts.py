@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,22 @@ class Hosts(Plant):
             "ODDLOT_DATABASE_URL": f"postgresql://postgres@/oddlot?host={data}",
             "ODDLOT_BROKER_URL": f"redis+socket://{queue}/queue.sock",
         }
-        eventually((data / ".s.PGSQL.5432").exists, "the database did not start")
+        eventually(partial(self.database_answers, data), "the database did not start")
         eventually(self.queue_answers, "the queue did not start")
         self.engine = open_database(self.settings.database_url)
         models.register_model(
             self.engine, name="flange", bundle_uri="flange/1", bundle_sha256=sha256, architecture="paper",
             threshold=0.1, false_alarms=0.1, card={},
         )  # fmt: skip
+
+    @staticmethod
+    def database_answers(folder: Path) -> bool:
+        """Its socket is there before it takes anybody in."""
+        try:
+            psycopg.connect(f"postgresql://postgres@/oddlot?host={folder}").close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def oddlot(self, host: str, *arguments: object, **options: Any) -> "subprocess.Popen[bytes]":
         """An `oddlot` command on a host."""
