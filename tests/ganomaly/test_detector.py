@@ -93,6 +93,8 @@ start_tensorflow(int(sys.argv[1]))
 import tensorflow as tf
 from ganomaly.config import paper
 from ganomaly.detector import Detector
+assert not {"matplotlib", "sklearn"} & set(sys.modules), "installed here, loaded by Keras, used by nobody"
+import sklearn
 assert tf.config.threading.get_intra_op_parallelism_threads() == int(sys.argv[1])
 with np.load(sys.argv[2]) as stored:
     arrays = {name: stored[name] for name in stored.files}
