@@ -55,12 +55,9 @@ def worker(
     load_trusted_keys(session.settings.trusted_keys)
     session.engine.dispose()
     app = "trainer.app" if fits else "worker.app"
-    with (
-        stop_on_signals(),
-        embedded_broker(session.settings),
-        worker_process(session.settings, app, concurrency, foreground=True) as process,
-    ):
-        try:
+    with stop_on_signals(), embedded_broker(session.settings), contextlib.ExitStack() as stack:
+        try:  # from the first moment on: to stop what has hardly begun is no error
+            process = stack.enter_context(worker_process(session.settings, app, concurrency, foreground=True))
             while True:
                 process.keep()
                 time.sleep(LOOK_SECONDS)
@@ -76,15 +73,15 @@ def up(concurrency: Concurrency = None) -> None:
     session = open_session()
     load_trusted_keys(session.settings.trusted_keys)
     with stop_on_signals(), embedded_broker(session.settings), contextlib.ExitStack() as stack:
-        inspecting = stack.enter_context(worker_process(session.settings, "worker.app", concurrency))
-        training = stack.enter_context(worker_process(session.settings, "trainer.app", 1))
-        clock = stack.enter_context(running(WorkerProcess(session.settings, "beat", beat_command())))
-        kept = [inspecting, training, clock]
-        say(f"Oddlot is up. Home: {session.settings.home}. Stop with Ctrl-C.")
-        if page := _review_process(session):
-            kept.append(stack.enter_context(running(page)))
-        say("Submit from another window: oddlot submit NAME FOLDER --wait")
         try:
+            inspecting = stack.enter_context(worker_process(session.settings, "worker.app", concurrency))
+            training = stack.enter_context(worker_process(session.settings, "trainer.app", 1))
+            clock = stack.enter_context(running(WorkerProcess(session.settings, "beat", beat_command())))
+            kept = [inspecting, training, clock]
+            say(f"Oddlot is up. Home: {session.settings.home}. Stop with Ctrl-C.")
+            if page := _review_process(session):
+                kept.append(stack.enter_context(running(page)))
+            say("Submit from another window: oddlot submit NAME FOLDER --wait")
             while True:
                 for process in kept:
                     process.keep(always=True)
