@@ -1,13 +1,9 @@
 """A fitted model and folders of pictures, made once; each test gets a home of its own with the model in it."""
 
-import contextlib
-import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import redis
+from oddlot_program import Oddlot
 from PIL import Image
 
 from pictures.drawing import draw_set
@@ -27,59 +24,6 @@ FIT_OPTIONS = (
 
 COIN_OPTIONS = ("--architecture", "paper", "--size", "32", "--epochs", "1", "--seed", "1")
 """After one epoch the network of the paper is close to a coin on the drawn parts."""
-
-
-class Oddlot:
-    """Runs `oddlot` as a user would: another process, a home of its own."""
-
-    def __init__(self, home: Path, **variables: str) -> None:
-        self.home = home
-        # COLUMNS would squeeze tables: those who run tests have it, a pipe has not.
-        kept = {n: value for n, value in os.environ.items() if not n.startswith("ODDLOT_") and n != "COLUMNS"}
-        self.environ = {**kept, "ODDLOT_HOME": str(home), "ODDLOT_SETTLE_SECONDS": "0", **variables}
-
-    def start(self, *arguments, **options) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-m", "cli.main", *map(str, arguments)],
-            env=self.environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
-        )  # fmt: skip
-
-    def run(self, *arguments, status: int = 0) -> str:
-        """Standard output of a command that must exit with `status`; standard error where that is not 0."""
-        process = self.start(*arguments)
-        try:
-            out, err = process.communicate(timeout=300)
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGTERM)
-            out, err = process.communicate(timeout=60)
-        assert process.returncode == status, f"{arguments}: exit {process.returncode}\n{out}\n{err}"
-        return out if status == 0 else err
-
-    def json(self, *arguments):
-        return json.loads(self.run(*arguments, "--json"))
-
-    def processes(self) -> list[str]:
-        """Command lines of all living processes that belong to this home."""
-        return list(self._processes().values())
-
-    def kill_all(self) -> None:
-        """kill -9 of all of them, at once."""
-        for pid in self._processes():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-    def _processes(self) -> dict[int, str]:
-        mine = f"ODDLOT_HOME={self.home}".encode()
-        found = {}
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdecimal():
-                continue
-            try:
-                if mine in (folder / "environ").read_bytes().split(b"\0"):
-                    found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            except OSError:
-                continue
-        return {pid: line for pid, line in found.items() if line}
 
 
 @pytest.fixture(scope="session")

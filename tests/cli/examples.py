@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from forked import __file__ as forked_program
+from forked import forked
+
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
 NOT_RUN = "not-run"
@@ -17,6 +20,15 @@ NOT_RUN = "not-run"
 
 QUICK = "--architecture paper --size 32 --epochs 1 --force"
 """What every fit of an example is given besides: a model in seconds, which need see nothing."""
+
+_PROGRAM = """#!/bin/sh
+case "$1" in
+  fit) shift; exec {ask} {fits} fit "$@" {quick} ;;
+  up|worker) exec {python} -m cli.main "$@" ;;
+  *) exec {ask} {commands} "$@" ;;
+esac
+"""
+"""Those that a page starts in the background are started for real."""
 
 _BLOCK = re.compile(r"^( *)```(\w*) ?([\w-]*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _EXIT_CODE = re.compile(r"#.*\bexit code (\d+)")
@@ -53,7 +65,10 @@ def run(lines: Sequence[str], folder: Path, environ: Mapping[str, str]) -> str:
     programs = folder / "programs"
     programs.mkdir()
     oddlot = programs / "oddlot"
-    oddlot.write_text(f'#!/bin/sh\n[ "$1" = fit ] && set -- "$@" {QUICK}\nexec {sys.executable} -m cli.main "$@"\n')
+    oddlot.write_text(_PROGRAM.format(
+        python=sys.executable, quick=QUICK, ask=f"{sys.executable} -IS {forked_program} ask",
+        commands=forked(fits=False).socket, fits=forked(fits=True).socket,
+    ))  # fmt: skip
     oddlot.chmod(0o755)
     script = folder / "example.sh"
     script.write_text("\n".join([_PRELUDE, *map(_checked, lines), ""]), encoding="utf-8")

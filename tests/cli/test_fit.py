@@ -5,6 +5,7 @@ import re
 import shutil
 
 import pytest
+from oddlot_program import Oddlot
 from PIL import Image
 
 
@@ -38,22 +39,22 @@ def test_a_wish_that_cannot_be_met_is_refused_in_one_line_before_reading(empty_o
 
 def test_with_folds_every_picture_calibrates_and_a_kill_costs_no_network_that_is_done(empty_oddlot, drawn):
     command = (
-        "fit", "flange", drawn / "train" / "good", "--architecture", "article", "--size", "32", "--epochs", "8",
+        "fit", "flange", drawn / "train" / "good", "--architecture", "article", "--size", "32", "--epochs", "4",
         "--folds", "3", "--false-alarms", "0.02", "--force",
     )  # fmt: skip
     process = empty_oddlot.start(*command)
     for line in process.stderr:
-        if line.startswith("epoch 10/24"):
+        if line.startswith("epoch 5/12"):
             break
     process.kill()
     process.communicate()
     process = empty_oddlot.start(*command)
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
-    assert int(re.search(r"^epoch (\d+)/24", err, re.MULTILINE)[1]) >= 11
+    assert int(re.search(r"^epoch (\d+)/12", err, re.MULTILINE)[1]) >= 6
     card = empty_oddlot.json("models", "show", "flange")["card"]
     assert card["pictures"]["calibration"] == 60
-    assert [one["epochs"] for one in card["trainings"]] == [8, 8, 8]
+    assert [one["epochs"] for one in card["trainings"]] == [4, 4, 4]
     shown = empty_oddlot.run("models", "show", "flange")
     assert "3 networks, each learnt from about 34 pictures" in shown
     assert "Calibrated on 60 good pictures, each scored by a model that did not learn from it." in shown
@@ -62,18 +63,8 @@ def test_with_folds_every_picture_calibrates_and_a_kill_costs_no_network_that_is
 
 
 def test_a_killed_fit_goes_on_after_its_last_epoch(empty_oddlot, drawn):
-    command = (
-        "fit",
-        "flange",
-        drawn / "train" / "good",
-        "--architecture",
-        "paper",
-        "--size",
-        "32",
-        "--epochs",
-        "12",
-        "--force",
-    )
+    good = drawn / "train" / "good"
+    command = ("fit", "flange", good, "--architecture", "paper", "--size", "32", "--epochs", "6", "--force")
     process = empty_oddlot.start(*command)
     for line in process.stderr:
         if line.startswith("epoch 3/"):
@@ -84,22 +75,32 @@ def test_a_killed_fit_goes_on_after_its_last_epoch(empty_oddlot, drawn):
     process = empty_oddlot.start(*command)
     out, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
-    first = re.search(r"^epoch (\d+)/12", err, re.MULTILINE)
+    first = re.search(r"^epoch (\d+)/6", err, re.MULTILINE)
     assert int(first[1]) >= 4
     assert "flange version 1 is active" in out
     assert not list((empty_oddlot.home / "fits").iterdir())
 
 
-def test_a_model_on_features_is_fitted_carried_and_inspected_with_its_own_size_and_score(empty_oddlot, drawn, tmp_path):
-    record = empty_oddlot.json(
-        "fit", "flange", drawn / "train" / "good", "--architecture", "features", "--size", "128", "--epochs", "2"
-    )
+@pytest.fixture(scope="module")
+def features(drawn, tmp_path_factory):
+    """The options of a fit on features, a home with its model `flange`, and what is known of that."""
+    options = (
+        drawn / "train" / "good", "--architecture", "features", "--size", "128", "--epochs", "4",
+        "--false-alarms", "0.1", "--force",
+    )  # fmt: skip
+    oddlot = Oddlot(tmp_path_factory.mktemp("features") / "home")
+    return options, oddlot.home, oddlot.json("fit", "flange", *options)
+
+
+def test_a_model_on_features_is_fitted_carried_and_inspected_with_its_own_size_and_score(features, drawn, tmp_path):
+    _, home, record = features
     assert (record["card"]["network"]["size"], record["card"]["network"]["score"]) == (128, "residual")
-    empty_oddlot.run("models", "export", "flange", tmp_path / "flange.oddlot")
-    assert empty_oddlot.json("models", "import", tmp_path / "flange.oddlot")["version"] == 2
-    job = empty_oddlot.json("inspect", "flange", drawn / "tonight")
+    oddlot = Oddlot(shutil.copytree(home, tmp_path / "home"))
+    oddlot.run("models", "export", "flange", tmp_path / "flange.oddlot")
+    assert oddlot.json("models", "import", tmp_path / "flange.oddlot")["version"] == 2
+    job = oddlot.json("inspect", "flange", drawn / "tonight")
     assert (job["state"], job["version"], job["scored"]) == ("done", 2, 24)
-    assert "features network, residual score" in empty_oddlot.run("models", "show", "flange")
+    assert "features network, residual score" in oddlot.run("models", "show", "flange")
 
 
 def test_unreadable_files_are_named_and_known_defects_counted(empty_oddlot, drawn, tmp_path):
@@ -143,14 +144,10 @@ def test_groups_and_copies_stand_on_the_card_and_are_told(empty_oddlot, drawn, t
     assert card["options"]["group"] == "part_([0-9]+)"
 
 
-def test_a_fit_that_does_not_fit_into_memory_gives_the_same_model_says_so_and_leaves_nothing(empty_oddlot, drawn):
+def test_a_fit_that_does_not_fit_into_memory_gives_the_same_model_says_so_and_leaves_nothing(empty_oddlot, features):
     """A megabyte is less than the decoded pictures and their features take. One that is killed leaves nothing large."""
-    options = (
-        drawn / "train" / "good", "--architecture", "features", "--size", "128", "--epochs", "4",
-        "--false-alarms", "0.1", "--force",
-    )  # fmt: skip
+    options, home, _ = features
     fits = empty_oddlot.home / "fits"
-    empty_oddlot.run("fit", "within", *options)
     empty_oddlot.environ["ODDLOT_FIT_MEGABYTES"] = "1"
     process = empty_oddlot.start("fit", "killed", *options)
     for line in process.stderr:
@@ -165,6 +162,7 @@ def test_a_fit_that_does_not_fit_into_memory_gives_the_same_model_says_so_and_le
     assert process.returncode == 0, err
     assert re.search(r"^features of the pictures stand on disk in .*ODDLOT_FIT_MEGABYTES", err, re.MULTILINE)
     assert not list(fits.iterdir())
-    within, beyond = (next((empty_oddlot.home / "models" / name).iterdir()) for name in ("within", "beyond"))
+    within = next((home / "models" / "flange").iterdir())
+    beyond = next((empty_oddlot.home / "models" / "beyond").iterdir())
     for file in ("weights.npz", "calibration.json"):
         assert (within / file).read_bytes() == (beyond / file).read_bytes(), file

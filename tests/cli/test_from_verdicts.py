@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from oddlot_program import Oddlot
 
 WARY = (
     "--architecture", "paper", "--size", "32", "--epochs", "1", "--seed", "1", "--false-alarms", "0.9", "--force",
@@ -14,16 +15,29 @@ WARY = (
 """A model that flags nearly everything: no lack of false alarms."""
 
 
+@pytest.fixture(scope="module")
+def made(drawn, tmp_path_factory):
+    """A folder with a home, good pictures and a night in it, of which a copy stands beside it."""
+    folder = tmp_path_factory.mktemp("alarmed") / "now"
+    shutil.copytree(drawn / "train" / "good", folder / "good")
+    shutil.copytree(drawn / "tonight", folder / "night")
+    oddlot = Oddlot(folder / "home")
+    oddlot.run("fit", "flange", folder / "good", *WARY)
+    oddlot.run("inspect", "flange", folder / "night")
+    oddlot.await_end()
+    shutil.copytree(folder, folder.with_name("as made"), ignore=shutil.ignore_patterns("broker", "logs"))
+    return folder
+
+
 @pytest.fixture
-def alarmed(empty_oddlot, drawn, tmp_path):
+def alarmed(made):
     """A home with a night of false alarms; its rows, the oddest first. Good pictures and night are this test's own."""
-    shutil.copytree(drawn / "train" / "good", tmp_path / "good")
-    shutil.copytree(drawn / "tonight", tmp_path / "night")
-    empty_oddlot.run("fit", "flange", tmp_path / "good", *WARY)
-    empty_oddlot.run("inspect", "flange", tmp_path / "night")
-    found = empty_oddlot.json("flagged", "--job", "last")
+    shutil.rmtree(made)
+    shutil.copytree(made.with_name("as made"), made)
+    oddlot = Oddlot(made / "home")
+    found = oddlot.json("flagged", "--job", "last")
     assert len(found) >= 12
-    return empty_oddlot, found, tmp_path
+    return oddlot, found, made
 
 
 def say(oddlot, rows, word):

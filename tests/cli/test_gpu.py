@@ -25,7 +25,7 @@ def test_without_a_card_who_needs_one_says_so_in_a_line_and_who_does_not_goes_on
         assert "ODDLOT_RUNTIME is gpu, and there is no NVIDIA graphics card here" in said[-1], command
     assert oddlot.json("submit", "flange", drawn / "tonight")["listed"] == 24
     assert graphics_card(oddlot)["state"] == "wrong"
-    assert oddlot.processes() == []
+    oddlot.await_end()
 
 
 @pytest.mark.slow

@@ -89,7 +89,7 @@ def test_a_worker_that_takes_nothing_is_started_again_and_the_job_is_done(impati
         _, log = worker.communicate(timeout=60)
     assert worker.returncode == 0, log
     assert sum("no progress: the worker is killed" in line for line in log.splitlines()) == 1
-    eventually(lambda: impatient.processes() == [], "something was left")
+    impatient.await_end()
 
 
 def test_a_worker_of_celery_itself_is_ended_so_that_whoever_started_it_notices(impatient, drawn):
@@ -105,7 +105,7 @@ def test_a_worker_of_celery_itself_is_ended_so_that_whoever_started_it_notices(i
     finally:
         worker.kill()
         worker.wait()
-    eventually(lambda: impatient.processes() == [], "something was left")
+    impatient.await_end()
 
 
 def parents(worker) -> set[int]:
@@ -127,10 +127,10 @@ def test_a_worker_that_is_killed_whenever_it_starts_comes_back_each_time_later(o
     assert worker.returncode == 0, log
     told = [line for line in log.splitlines() if "is started again" in line]
     assert ["in 1 s" in told[0], "in 2 s" in told[1], "in 4 s" in told[2]] == [True] * 3, told
-    eventually(lambda: oddlot.processes() == [], "something was left")
+    oddlot.await_end()
 
 
 def test_a_worker_that_ends_at_once_by_an_error_of_its_own_ends_the_command(oddlot):
     oddlot.environ["CELERY_LOADER"] = "no.such.thing"
     assert "the worker ended with status 1" in oddlot.run("worker", "--concurrency", "1", status=1)
-    assert oddlot.processes() == []
+    oddlot.await_end()

@@ -5,8 +5,6 @@ The rows are written in plain SQL, as that version would have: a new migration a
 
 import json
 import os
-import subprocess
-import sys
 from contextlib import contextmanager
 
 import pytest
@@ -16,6 +14,7 @@ from alembic.config import Config
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from forked import forked
 
 from db import migrate
 from db.engine import make_engine
@@ -169,10 +168,7 @@ def contents(url) -> dict[str, list[dict]]:
 
 def oddlot(url, home, *arguments):
     environ = {name: value for name, value in os.environ.items() if not name.startswith("ODDLOT_")}
-    return subprocess.run(
-        [sys.executable, "-m", "cli.main", *arguments], capture_output=True, text=True, check=False, timeout=120,
-        env=environ | {"ODDLOT_HOME": str(home), "ODDLOT_DATABASE_URL": url},
-    )  # fmt: skip
+    return forked().run(arguments, environ | {"ODDLOT_HOME": str(home), "ODDLOT_DATABASE_URL": url}, 120.0)
 
 
 def test_every_revision_is_tried():
@@ -187,10 +183,10 @@ def test_an_upgrade_keeps_every_row(database_url, revision, tmp_path):
     assert all(before.values()), "a table without rows proves nothing"
     old = oddlot(database_url, tmp_path, "jobs")
     if revision != HEAD:
-        assert (old.returncode, len(old.stderr.strip().splitlines())) == (1, 1)
-        assert "oddlot db upgrade" in old.stderr
+        assert (old.status, len(old.err.strip().splitlines())) == (1, 1)
+        assert "oddlot db upgrade" in old.err
     upgrade = oddlot(database_url, tmp_path, "db", "upgrade")
-    assert upgrade.returncode == 0, upgrade.stderr
+    assert upgrade.status == 0, upgrade.err
     after = contents(database_url)
     for table, rows in before.items():
         kept = [{name: row[name] for name in rows[0]} for row in after[table]]
@@ -204,12 +200,12 @@ def test_the_commands_work_on_the_rows_of_an_earlier_version(database_url, revis
     """Of the first version and of the last one: all end in the same schema, with the rows that are tried above."""
     filled(database_url, revision)
     upgrade = oddlot(database_url, tmp_path, "db", "upgrade")
-    assert upgrade.returncode == 0, upgrade.stderr
+    assert upgrade.status == 0, upgrade.err
 
     def read(*arguments):
         ran = oddlot(database_url, tmp_path, *arguments, "--json")
-        assert ran.returncode == 0, ran.stderr
-        return json.loads(ran.stdout)
+        assert ran.status == 0, ran.err
+        return json.loads(ran.out)
 
     assert [(job["job"], job["state"], job["unaccounted"]) for job in read("jobs")] == [
         (2, "running", 3),
@@ -265,7 +261,7 @@ def test_a_newer_database_is_refused_by_every_command_in_one_line(database_url, 
         ("db", "backup", str(tmp_path / "copy")),
     ):
         ran = oddlot(database_url, tmp_path / "home", *arguments)
-        assert (ran.returncode, len(ran.stderr.strip().splitlines())) == (1, 1), ran.stderr
-        assert "9999" in ran.stderr
-        assert "newer" in ran.stderr
+        assert (ran.status, len(ran.err.strip().splitlines())) == (1, 1), ran.err
+        assert "9999" in ran.err
+        assert "newer" in ran.err
     assert contents(database_url) == before

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import polling
+from forked import forked
 from hypothesis import HealthCheck, settings
 from PIL import Image
 from sqlalchemy import Engine
@@ -55,12 +56,7 @@ class Home:
 
     def run(self, *arguments: object) -> tuple[int, str, str]:
         """Exit status, standard output and standard error."""
-        process = self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        try:
-            out, err = process.communicate(timeout=DEADLINE)
-        finally:
-            process.kill()
-        return process.returncode, out, err
+        return forked(fits="fit" in arguments).run(arguments, self.environ, DEADLINE)
 
     def json(self, *arguments: object) -> Any:
         status, out, err = self.run(*arguments, "--json")
