@@ -7,10 +7,8 @@ runs beside every worker parent; any number of sweepers may run at once.
 
 import contextlib
 import os
-import signal
 import socket
 import sys
-import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -26,6 +24,7 @@ from oddlot.errors import OddlotError
 from oddlot.processes import identity, is_provably_dead
 from oddlot.queue import FIT_QUEUE, INSPECT_QUEUE, VISIBILITY_TIMEOUT
 from oddlot.settings import Settings, load_settings
+from oddlot.stopping import Stop
 from worker import broker, postman, publishing, scoring_process, watchdog
 from worker.supervision import configure_logging
 
@@ -67,9 +66,7 @@ def main() -> int:
     from worker.app import app
 
     configure_logging()
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = Stop()
     settings = load_settings()
     name = identity()
     parent = int(sys.argv[1]) if len(sys.argv) > 1 else os.getppid()
@@ -79,7 +76,7 @@ def main() -> int:
     watching = watchdog.Watchdog(parent, stall_seconds)
     reports = postman.Postman(settings)
     engine: Engine | None = None
-    while not stop.is_set():
+    while not stop.asked:
         try:
             engine = engine or open_database(settings.database_url)
             workers.beat(
