@@ -72,6 +72,7 @@ class Detector:
     def __init__(self) -> None:
         self._random = np.random.default_rng(os.getpid())
         self.together = SCORING_BATCH
+        self.runs_on = "nothing: simulated"
 
     def score(self, pixels: np.ndarray) -> Scores:
         count = len(pixels)

@@ -74,9 +74,9 @@ def _record(detail: "ItemDetail") -> dict[str, Any]:
         "night": detail.night, "model": detail.model_name, "version": detail.model_version,
         "architecture": detail.architecture, "bundle_sha256": detail.bundle_sha256, "sha256": detail.sha256,
         "scored_at": detail.scored_at, "host": detail.host, "code_version": detail.code_version,
-        "threshold": detail.threshold, "raw_score": detail.raw_score, "score": detail.score,
-        "p_value": detail.p_value, "flagged": detail.flagged, "parts": detail.parts, "map_uri": detail.map_uri,
-        "pruned_at": detail.pruned_at,
+        "scored_on": detail.scored_on, "threshold": detail.threshold, "raw_score": detail.raw_score,
+        "score": detail.score, "p_value": detail.p_value, "flagged": detail.flagged, "parts": detail.parts,
+        "map_uri": detail.map_uri, "pruned_at": detail.pruned_at,
     }  # fmt: skip
 
 

@@ -82,7 +82,8 @@ def replay(item: ItemNumber, as_json: AsJson = False) -> None:
     record = {
         "item": detail.item_id, "path": detail.path, "sha256": detail.sha256, "model": detail.model_name,
         "version": detail.model_version, "bundle_sha256": detail.bundle_sha256, "scored_at": detail.scored_at,
-        "host": detail.host, "code_version": detail.code_version, "raw_score": detail.raw_score,
+        "host": detail.host, "code_version": detail.code_version, "scored_on": detail.scored_on,
+        "raw_score": detail.raw_score,
         "raw_score_now": found.raw_score, "tolerance": found.tolerance, "same": found.same, "notes": found.notes,
     }  # fmt: skip
     if as_json:
@@ -91,7 +92,8 @@ def replay(item: ItemNumber, as_json: AsJson = False) -> None:
         say(f"item {detail.item_id}: {printable(detail.path)}")
         say(f"model {detail.model_name} version {detail.model_version}, bundle {detail.bundle_sha256[:12]}; "
             f"scored {detail.scored_at:%Y-%m-%d %H:%M} UTC on {printable(detail.host or '')} "
-            f"by version {printable(detail.code_version or '')}")  # fmt: skip
+            f"by version {printable(detail.code_version or '')}"
+            f"{'' if detail.scored_on is None else ': ' + printable(detail.scored_on)}")  # fmt: skip
         now = "-" if found.raw_score is None else f"{found.raw_score:.9g}"
         say(f"raw score then {detail.raw_score:.9g}, now {now}")
         for text in found.notes:

@@ -133,11 +133,12 @@ def renew_lease(engine: Engine, claim: Claim, lease_seconds: float) -> bool:
 
 
 def finish_batch(
-    engine: Engine, claim: Claim, outcomes: Sequence[Outcome], *, host: str, code_version: str, hold: bool = True,
-    seconds: Mapping[str, float] | None = None,
+    engine: Engine, claim: Claim, outcomes: Sequence[Outcome], *, host: str, code_version: str,
+    scored_on: str | None = None, hold: bool = True, seconds: Mapping[str, float] | None = None,
 ) -> JobRow | None:  # fmt: skip
     """Write all outcomes and close the batch, in one transaction; returns the job where that finished it, done or, but
-    for `hold`, held. `seconds` says how long its stages took (`db.schema.STAGES`), but for the writing.
+    for `hold`, held. `scored_on` says by which library and on what; `seconds` how long its stages took
+    (`db.schema.STAGES`), but for the writing.
 
     Raises LateResult, with nothing written, where the batch is not held under this claim any more, and ValueError
     where the outcomes are not one for each of its items.
@@ -149,7 +150,7 @@ def finish_batch(
         moment = now(connection)
         ours = _change(
             connection, claim, state=BatchState.DONE, owner=None, lease_expires_at=None, error=None,
-            host=host, code_version=code_version, finished_at=moment, look=_looks(outcomes),
+            host=host, code_version=code_version, scored_on=scored_on, finished_at=moment, look=_looks(outcomes),
         )  # fmt: skip
         if not ours:
             raise LateResult(f"batch {claim.number} of job {claim.job_id} is held by somebody else now")

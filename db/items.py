@@ -17,9 +17,9 @@ class ItemDetail:
     """A picture of a job, the model that looked at it or will, and what it found.
 
     `source` is the job's folder; `card` the model's, which says how it looks at pictures also where its bundle is gone,
-    and may hold anything where that was carried here; `host` and `code_version` say where and by what its batch was
-    computed. Everything from `raw_score` on is None unless `state` is `scored`, and where the result was pruned; so is
-    `map_uri` where no heat map is stored. `pruned_at` is when the pruning of its job began.
+    and may hold anything where that was carried here; `host`, `code_version` and `scored_on` say where and by what its
+    batch was computed. Everything from `raw_score` on is None unless `state` is `scored`, and where the result was
+    pruned; so is `map_uri` where no heat map is stored. `pruned_at` is when the pruning of its job began.
     """
 
     item_id: int
@@ -43,6 +43,7 @@ class ItemDetail:
     card: dict[str, Any]
     host: str | None
     code_version: str | None
+    scored_on: str | None
     pruned_at: datetime | None
     raw_score: float | None
     score: float | None
@@ -61,8 +62,8 @@ def get_item(engine: Engine, item_id: int) -> ItemDetail:
             job.c.lot, job.c.night, item.c.path, item.c.state, item.c.error, item.c.note, item.c.sha256,
             model.c.name.label("model_name"), model.c.version.label("model_version"), model.c.architecture,
             model.c.bundle_uri, model.c.bundle_sha256, model.c.threshold, model.c.card, batch.c.host,
-            batch.c.code_version, job.c.pruned_at, result.c.raw_score, result.c.score, result.c.p_value,
-            result.c.flagged, result.c.parts, result.c.map_uri, result.c.scored_at,
+            batch.c.code_version, batch.c.scored_on, job.c.pruned_at, result.c.raw_score, result.c.score,
+            result.c.p_value, result.c.flagged, result.c.parts, result.c.map_uri, result.c.scored_at,
         )
         .join(job, job.c.id == item.c.job_id)
         .join(batch, batch.c.id == item.c.batch_id)

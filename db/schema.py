@@ -22,7 +22,7 @@ from sqlalchemy import (
 from db.types import FilePath, Json, Line, Moment, Word
 from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Role, Verdict
 
-HEAD = "0010"
+HEAD = "0011"
 """The migration that this program needs; known here so that a query needs no Alembic."""
 
 metadata = MetaData(
@@ -134,6 +134,7 @@ batch = Table(
     # Where and by what the results were computed.
     Column("host", Line),
     Column("code_version", String(32)),
+    Column("scored_on", Line),
     Column("finished_at", Moment),
     # How its pictures look, apart from what the detector thinks of them: what decides whether a night is held.
     Column("look", Json),

@@ -28,6 +28,7 @@ from ganomaly.manifest import (
     to_json,
 )
 from ganomaly.precision import BFLOAT16, FLOAT32, INT8
+from ganomaly.scoring import GRAPHICS_CARD
 from oddlot.errors import BundleError
 from oddlot.words import Runtime
 
@@ -202,10 +203,12 @@ def _detector(parts: Parts, runtime: Runtime, threads: int | None) -> "Scorer":
         raise BundleError(f"weights.npz does not fit the network of network.json: {reason}") from error
 
 
-def tolerance_of(precision: str, card: dict[str, Any], runtime: Runtime) -> float:
+def tolerance_of(
+    precision: str, card: dict[str, Any], runtime: Runtime, scored_on: str | None = None
+) -> float:  # fmt: skip
     """How far a score may be from what it was, as a share of it or of the threshold: of a model with that `card.json`,
-    where this `runtime` computes it again."""
-    on_card = Runtime.GPU in (runtime, card.get("runtime"))
+    where this `runtime` computes it again, and what scored it then runs on `scored_on` (`Scorer.runs_on`)."""
+    on_card = Runtime.GPU in (runtime, card.get("runtime")) or GRAPHICS_CARD in (scored_on or "")
     return max(GOLDEN_TOLERANCES[precision], CARD_TOLERANCE if on_card else 0.0)
 
 

@@ -13,11 +13,19 @@ import tensorflow as tf
 from ganomaly.config import Config
 from ganomaly.gan import GANomaly
 from ganomaly.member import Member
-from ganomaly.scoring import Scorer
+from ganomaly.scoring import GRAPHICS_CARD, Scorer
 from ganomaly.shapes import check_enough, seen_shape
 from ganomaly.tiling import PLACES, Watched
 from ganomaly.view import FeatureView, PixelView, view_for
+from oddlot.devices import processor
 from oddlot.errors import BundleError
+
+
+def _device() -> str:
+    for card in tf.config.get_visible_devices("GPU"):
+        name = tf.config.experimental.get_device_details(card).get("device_name", "")
+        return f"{GRAPHICS_CARD}{name or card.name}"
+    return f", {processor()}"
 
 
 class Detector(Scorer):
@@ -36,6 +44,7 @@ class Detector(Scorer):
         shapes = (self._batch, config.size, config.size, config.channels), (self._batch, side, side)
         signature = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
         self._traced = tf.function(self._score_batch, input_signature=signature)
+        self.runs_on = f"TensorFlow {tf.__version__}, {config.precision}{_device()}"
 
     @classmethod
     def from_models(cls, *models: GANomaly, view: PixelView | FeatureView | None = None) -> "Detector":

@@ -17,6 +17,9 @@ from ganomaly.precision import BFLOAT16, FLOAT32, INT8, RANGES
 from ganomaly.shapes import seen_shape
 from ganomaly.tiling import PLACES
 
+LIBRARY = str(ov.__version__).partition("-")[0]
+"""The version of OpenVINO, without where it was built."""
+
 _HINTS = {FLOAT32: "f32", BFLOAT16: "bf16", INT8: "f32"}
 
 

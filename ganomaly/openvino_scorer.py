@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from ganomaly.config import Config
-from ganomaly.openvino_graph import build_graph, made_ready
+from ganomaly.openvino_graph import LIBRARY, build_graph, made_ready
 from ganomaly.precision import FLOAT32, INT8, RANGES
 from ganomaly.scoring import Scorer
 from ganomaly.shapes import check_enough, seen_shape
 from ganomaly.tiling import PLACES, Watched
+from oddlot.devices import processor
 
 
 class OpenVinoScorer(Scorer):
@@ -30,6 +31,7 @@ class OpenVinoScorer(Scorer):
         self._one_at_a_time = threading.Lock()
         graph, _ = build_graph(config, self._weights, self._batch)
         self._request = made_ready(graph, config.precision, threads)
+        self.runs_on = f"OpenVINO {LIBRARY}, {config.precision}, {processor()}"
 
     def weights(self) -> dict[str, np.ndarray]:
         return {name: array for name, array in self._weights.items() if name != PLACES} | self._watched.arrays()

@@ -21,6 +21,8 @@ VIEWING_BATCH = 8
 ON_A_CARD = 8
 """So many times as many pass through the backbone on a graphics card, which is idle between calls; of networks without
 it half as many times, which is all of a batch of the queue."""
+GRAPHICS_CARD = ", graphics card "
+"""Stands before the name of a card in what a scorer runs on."""
 TILE_BATCHES = 4
 """Batches of tiles that are cut at a time."""
 
@@ -55,6 +57,8 @@ class Scorer(ABC):
         self._batch = times * (VIEWING_BATCH if config.architecture == "features" else SCORING_BATCH)
         self.together = max(SCORING_BATCH, self._batch)
         """Pictures that are best handed over at once."""
+        self.runs_on = ""
+        """The library with its version, the arithmetic, and the processor or card."""
         layout = layout_of(config)
         self._watched = Watched(layout, seen_shape(config)[0])
         self.picture_shape = (*layout.canvas, config.channels)

@@ -1,10 +1,13 @@
-"""Graphics cards that networks may run on, and how many worker processes that makes.
+"""What networks may run on: the processor, or graphics cards, and how many worker processes those make.
 
 Nothing here loads a library for them: the parent of a worker forks, and a process that has begun to use a card may not.
 """
 
+import contextlib
 import os
+import platform
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from oddlot.errors import SettingsError
@@ -28,6 +31,17 @@ def cards(environ: Mapping[str, str] | None = None, folder: Path = Path("/dev"))
     numbers = (path.name.removeprefix("nvidia") for path in folder.glob("nvidia[0-9]*"))
     # CUDA numbers from 0 what is there, whatever the numbers of the files: a container may have but the third.
     return [str(place) for place, _ in enumerate(sorted(number for number in numbers if number.isdigit()))]
+
+
+@cache
+def processor() -> str:
+    """What the processor of this machine calls itself; where it does not say, its kind."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name" and value.strip():
+                return value.strip()
+    return platform.machine() or "a processor"
 
 
 def check_cards(settings: Settings) -> None:

@@ -80,6 +80,7 @@ class ItemDetailRecord(ItemRecord):
     threshold: float = Field(description="Raw score above which the model flags.")
     host: str | None = Field(description="Where it was scored.")
     code_version: str | None = Field(description="Version of Oddlot that scored it.")
+    scored_on: str | None = Field(description="Library, arithmetic, and processor or graphics card that scored it.")
     parts: dict[str, float] | None = Field(description="What the raw score is made of.")
     has_map: bool = Field(description="Whether a heat map is stored.")
     verdicts: list[VerdictRecord] = Field(description="All that was ever said, the latest first.")

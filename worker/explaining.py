@@ -137,13 +137,15 @@ def _score_again(item: ItemDetail, model: scoring_process.Model, decoded: Decode
     stored = item.raw_score
     assert stored is not None  # of a scored item
     runtime = Runtime(scoring_process.settings().runtime)
-    tolerance = tolerance_of(model.bundle.detector.config.precision, model.bundle.card, runtime)
+    detector = model.bundle.detector
+    tolerance = tolerance_of(detector.config.precision, model.bundle.card, runtime, item.scored_on)
     found.tolerance = tolerance * max(abs(stored), abs(model.bundle.calibration.threshold))
     found.same = abs(raw - stored) <= found.tolerance
     if not found.same:
         found.notes.append(
             f"computed again, the raw score is {raw:.6g} and not {stored:.6g}: "
             "this machine or its libraries compute something else than those of the night"
+            f" ({item.scored_on or 'not recorded'}; now {detector.runs_on})"
         )
     heats = heat(model.bundle, scores.maps)
     if heats is None:

@@ -89,7 +89,7 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
             outcomes = list(_inspect_items(settings, claim, model, lost, reading, stages))
             finished = batches.finish_batch(
                 engine, claim, outcomes, host=socket.gethostname(), code_version=oddlot.__version__,
-                hold=settings.hold, seconds=stages.seconds,
+                scored_on=model.bundle.detector.runs_on, hold=settings.hold, seconds=stages.seconds,
             )  # fmt: skip
             done, scoring_process.tries_in_vain = True, 0
         except LateResult as error:

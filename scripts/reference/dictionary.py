@@ -72,6 +72,7 @@ COLUMNS = {
         "published_at": "When the queue was last told of it.",
         "error": "Why its last attempt failed.",
         "code_version": "Version of Oddlot.",
+        "scored_on": "Library, arithmetic, and processor or graphics card; empty where they were not recorded.",
         "finished_at": "When its results were written.",
     },
     "item": {

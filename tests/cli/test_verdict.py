@@ -62,6 +62,8 @@ def test_a_score_is_had_again_and_its_origin_is_said(inspected, odd):
     assert record["raw_score_now"] == pytest.approx(odd["raw_score"], rel=1e-4)
     assert (record["sha256"], record["version"]) == (odd["sha256"], odd["version"])
     assert record["host"]
+    assert record["scored_on"].startswith("OpenVINO ")
+    assert record["scored_on"] in said
     assert record["code_version"]
     assert len(record["bundle_sha256"]) == 64
 

@@ -123,9 +123,11 @@ TENTH = [
     "UPDATE job SET passed_over = 2 WHERE id = 2",
 ]
 
+ELEVENTH = [*TENTH, "UPDATE batch SET scored_on = 'OpenVINO 2026.1.0, float32, EPYC' WHERE id = 1"]
+
 ROWS = {
     "0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH, "0007": SEVENTH,
-    "0008": EIGHTH, "0009": NINTH, "0010": TENTH,
+    "0008": EIGHTH, "0009": NINTH, "0010": TENTH, "0011": ELEVENTH,
 }  # fmt: skip
 """What each revision may hold."""
 

@@ -23,7 +23,7 @@ from ganomaly.detector import Detector
 from ganomaly.mixed import built_for
 from ganomaly.precision import BFLOAT16, FLOAT32, INT8
 from ganomaly.runtime import check_precision
-from ganomaly.scoring import ON_A_CARD
+from ganomaly.scoring import GRAPHICS_CARD, ON_A_CARD
 from ganomaly.starting import start_tensorflow
 from oddlot.devices import cards
 from oddlot.errors import BundleError
@@ -159,7 +159,7 @@ bundle = open_bundle(Path(folder), runtime=Runtime(runtime), threads=2)
 scores = bundle.detector.score(np.load(pictures))
 import tensorflow as tf
 np.savez(out, raw=scores.raw, maps=scores.maps, together=bundle.detector.together,
-         cards=len(tf.config.list_logical_devices("GPU")))
+         cards=len(tf.config.list_logical_devices("GPU")), runs_on=bundle.detector.runs_on)
 """
 
 
@@ -183,6 +183,7 @@ def test_a_card_gives_a_picture_the_score_that_it_has_on_a_processor(kind, preci
         subprocess.run([sys.executable, "-c", SCORES, *files, "gpu"], check=True, timeout=600, env=one_card)
         found.append(np.load(tmp_path / f"{name}.npz"))
     assert int(found[0]["cards"]) == 1
+    assert GRAPHICS_CARD in str(found[0]["runs_on"])
     np.testing.assert_allclose(found[0]["raw"], here.score(pictures).raw, rtol=1e-3 if precision == FLOAT32 else 0.02)
     # In other company and from process to process, too.
     assert found[0]["raw"][some].tobytes() == found[1]["raw"].tobytes()

@@ -151,6 +151,16 @@ def test_another_score_than_the_stored_one_is_said(engine, settings, job):
     assert f"{first.raw_score * 1.01:.6g}" in said
 
 
+def test_what_was_scored_on_a_graphics_card_may_differ_by_more(engine, settings, job):
+    item = next(one for one in items(engine, job) if one.raw_score > one.threshold)
+    assert item.scored_on.startswith("OpenVINO ")
+    other = item.raw_score * (1 + 5e-4)
+    found = explain(settings, replace(item, raw_score=other))
+    assert not found.same
+    assert f"({item.scored_on}; now {item.scored_on})" in found.notes[0]
+    assert explain(settings, replace(item, raw_score=other, scored_on="TensorFlow 2, float32, graphics card A")).same
+
+
 def test_a_picture_is_shown_upright(engine, settings, job, lot):
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter when it is looked at
