@@ -252,7 +252,8 @@ def _fill_batches(connection: Connection, one: _Job, done: int, *, ended: bool) 
     rows = [
         {"id": one.first_batch + n, "job_id": one.number, "number": n + 1, "attempts": int(ended or n < done),
          "fencing": 1, "state": BatchState.DONE if ended or n < done else BatchState.WAITING, "waiting_since": began,
-         "published_at": began, "host": "press-pc", "code_version": "0.1.0", "finished_at": began if ended else None,
+         "published_at": began, "host": "press-pc", "code_version": "0.1.0",
+         "scored_on": "OpenVINO 2026.4.1, float32, AMD EPYC", "finished_at": began if ended else None,
          "look": LOOK if n < done and not one.pruned else None}
         for n in range(-(-one.count // BATCH))
     ]  # fmt: skip

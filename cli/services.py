@@ -25,7 +25,7 @@ LOG_TAIL = 3
 
 YOUNG = 5.0
 """Seconds in which a worker that ends has not even begun: the next one may end as fast."""
-LOOK_SECONDS = 0.1
+WATCH_SECONDS = 0.1
 """How often is looked whether a process has ended."""
 LONGEST_PAUSE = 30.0
 """Seconds between two starts at most, however often a worker ended young."""
@@ -55,12 +55,13 @@ def worker(
     load_trusted_keys(session.settings.trusted_keys)
     session.engine.dispose()
     app = "trainer.app" if fits else "worker.app"
-    with stop_on_signals(), embedded_broker(session.settings), contextlib.ExitStack() as stack:
-        try:  # from the first moment on: to stop what has hardly begun is no error
+    with stop_on_signals(), contextlib.ExitStack() as stack:
+        try:  # what is stopped while it starts has made no error either
+            stack.enter_context(embedded_broker(session.settings))
             process = stack.enter_context(worker_process(session.settings, app, concurrency, foreground=True))
             while True:
                 process.keep()
-                time.sleep(LOOK_SECONDS)
+                time.sleep(WATCH_SECONDS)
         except KeyboardInterrupt:
             tell(session.settings, "stopping: batches in work are finished first")
 
@@ -72,8 +73,9 @@ def up(concurrency: Concurrency = None) -> None:
 
     session = open_session()
     load_trusted_keys(session.settings.trusted_keys)
-    with stop_on_signals(), embedded_broker(session.settings), contextlib.ExitStack() as stack:
+    with stop_on_signals(), contextlib.ExitStack() as stack:
         try:
+            stack.enter_context(embedded_broker(session.settings))
             inspecting = stack.enter_context(worker_process(session.settings, "worker.app", concurrency))
             training = stack.enter_context(worker_process(session.settings, "trainer.app", 1))
             clock = stack.enter_context(running(WorkerProcess(session.settings, "beat", beat_command())))
@@ -85,7 +87,7 @@ def up(concurrency: Concurrency = None) -> None:
             while True:
                 for process in kept:
                     process.keep(always=True)
-                time.sleep(LOOK_SECONDS)
+                time.sleep(WATCH_SECONDS)
         except KeyboardInterrupt:
             tell(session.settings, "stopping: batches in work are finished first")
     say("Oddlot is down.")
@@ -141,9 +143,12 @@ class WorkerProcess:
         """
         if self._process.returncode is not None:
             return self._process.returncode
+        if not hasattr(os, "waitid"):  # macOS, before Python 3.13
+            return self._process.poll()
         try:
             ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:  # reaped, and interrupted before that was noted
+            self._process.returncode = 0
             return 0
         if ended is None:
             return None
@@ -156,7 +161,7 @@ class WorkerProcess:
         """
         if self._process.returncode is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: only the dead are left in it
             os.killpg(self._process.pid, signal.SIGKILL)
         with contextlib.suppress(ChildProcessError):
             _, status = os.waitpid(self._process.pid, 0)
@@ -193,12 +198,13 @@ class WorkerProcess:
         """Return when the process ends, or after so many seconds."""
         deadline = time.monotonic() + seconds
         while self._status() is None and (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(left, LOOK_SECONDS))
+            time.sleep(min(left, WATCH_SECONDS))
 
     def stop(self) -> None:
         """SIGTERM, then wait for the batch in work; SIGKILL to the whole group if that does not end."""
         if self._status() is None:
-            os.kill(self._process.pid, signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGTERM)
             self.wait(SHUTDOWN_GRACE + 10)
         self._end_group()
 

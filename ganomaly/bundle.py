@@ -203,9 +203,7 @@ def _detector(parts: Parts, runtime: Runtime, threads: int | None) -> "Scorer":
         raise BundleError(f"weights.npz does not fit the network of network.json: {reason}") from error
 
 
-def tolerance_of(
-    precision: str, card: dict[str, Any], runtime: Runtime, scored_on: str | None = None
-) -> float:  # fmt: skip
+def tolerance_of(precision: str, card: dict[str, Any], runtime: Runtime, scored_on: str | None = None) -> float:
     """How far a score may be from what it was, as a share of it or of the threshold: of a model with that `card.json`,
     where this `runtime` computes it again, and what scored it then runs on `scored_on` (`Scorer.runs_on`)."""
     on_card = Runtime.GPU in (runtime, card.get("runtime")) or GRAPHICS_CARD in (scored_on or "")

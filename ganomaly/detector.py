@@ -22,10 +22,10 @@ from oddlot.errors import BundleError
 
 
 def _device() -> str:
-    for card in tf.config.get_visible_devices("GPU"):
-        name = tf.config.experimental.get_device_details(card).get("device_name", "")
-        return f"{GRAPHICS_CARD}{name or card.name}"
-    return f", {processor()}"
+    cards = tf.config.get_visible_devices("GPU")
+    if not cards:
+        return f", {processor()}"
+    return GRAPHICS_CARD + str(tf.config.experimental.get_device_details(cards[0]).get("device_name", cards[0].name))
 
 
 class Detector(Scorer):

@@ -34,10 +34,10 @@ def cards(environ: Mapping[str, str] | None = None, folder: Path = Path("/dev"))
 
 
 @cache
-def processor() -> str:
-    """What the processor of this machine calls itself; where it does not say, its kind."""
+def processor(file: Path = Path("/proc/cpuinfo")) -> str:
+    """What the processor of this machine calls itself in `file`; where it does not say, its kind."""
     with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
             name, _, value = line.partition(":")
             if name.strip() == "model name" and value.strip():
                 return value.strip()

@@ -2,7 +2,8 @@
 
 That is a second of a processor's time for each of a thousand, and five for each fit. What a command would find in a
 process of its own it finds here, too: its arguments, variables and folder, its own standard streams, what is called at
-exit. Whether it imports all that it uses is seen where commands are started for real (`Oddlot.start`).
+exit. Seen only where commands are started for real (`Oddlot.start`): whether they import all that they use, what the
+interpreter's own variables do to them, whether they leave somebody behind who holds their standard output.
 
     python -IS forked.py ask SOCKET WORD ...      `oddlot WORD ...`, for a shell
 """
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 READ_AT_ONCE = ("PYTHONH", "PYTHONI", "PYTHONU", "LC_", "LANG")
-"""Variables that the interpreter reads when it starts begin so."""
+"""So begin variables that would make the interpreter another one. PYTHONPATH is for what a command starts."""
 LOADED_LATE = ("celery", "kombu", "pydantic.fields", "redis", "typer._adapters", "typer.rich_utils")
 NEEDED_BY_FITS = ("ganomaly.bundle", "ganomaly.training", "trainer.fit")
 
@@ -54,24 +55,32 @@ class Forked:
         assert self._process.stdout.readline() == b"ready\n"
 
     def run(self, arguments: Sequence[object], environ: Mapping[str, str], seconds: float) -> Ended:
-        """Run `oddlot` with these arguments. After so many seconds it is told to stop, and its end is awaited."""
+        """Run `oddlot` with these arguments. Raises TimeoutError where it does not end in so many seconds."""
         other = [n for n in {*environ, *os.environ} if environ.get(n) != os.environ.get(n)]
         assert not [n for n in other if n.startswith(READ_AT_ONCE)], "its interpreter must be started with these"
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, open(os.devnull) as nothing:
             words = [str(one) for one in arguments]
             number, told = _ask(self.socket, words, environ, nothing.fileno(), out.fileno(), err.fileno())
             with told:
-                if not select.select([told], [], [], seconds)[0]:
+                in_time = _comes(told, seconds)
+                if not in_time:
                     os.kill(number, signal.SIGTERM)
-                return Ended(_number(told), _text(out), _text(err))
+                    if not _comes(told, 60.0):
+                        os.kill(number, signal.SIGKILL)
+                ended = Ended(_number(told), _text(out), _text(err))
+            if not in_time:
+                raise TimeoutError(f"{words} did not end in {seconds:.0f} s: {ended}")
+            return ended
 
     def close(self) -> None:
-        self._process.communicate()
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
         self._folder.cleanup()
 
 
 @functools.cache
-def forked(*, fits: bool = False) -> Forked:
+def forked(*, fits: bool) -> Forked:
     """One for the whole run."""
     made = Forked(fits=fits)
     atexit.register(made.close)
@@ -91,8 +100,15 @@ def _ask(path: str, arguments: Sequence[str], environ: Mapping[str, str], *strea
         return _number(told), told
 
 
+def _comes(file: BinaryIO, seconds: float) -> bool:
+    return bool(select.select([file], [], [], seconds)[0])
+
+
 def _number(file: BinaryIO) -> int:
-    return int.from_bytes(file.read(4), "big", signed=True)
+    told = file.read(4)
+    if len(told) != 4:
+        raise EOFError("whoever waited for the command is gone")
+    return int.from_bytes(told, "big", signed=True)
 
 
 def _text(file: BinaryIO) -> str:

@@ -63,7 +63,9 @@ def inspected_home(fitted_home, drawn, tmp_path_factory) -> Path:
     shutil.copytree(fitted_home, folder / "home", ignore=shutil.ignore_patterns("broker", "logs", "fits"))
     shutil.copytree(drawn / "tonight", folder / "night")
     (folder / "night" / "notes.txt").write_text("not a picture")
-    Oddlot(folder / "home").run("inspect", "flange", folder / "night")
+    oddlot = Oddlot(folder / "home")
+    oddlot.run("inspect", "flange", folder / "night")
+    oddlot.await_end()
     return folder / "home"
 
 

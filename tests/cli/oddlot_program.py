@@ -42,8 +42,14 @@ class Oddlot:
         """Command lines of all living processes that belong to this home."""
         return list(self._processes().values())
 
+    def leaves_nothing(self) -> None:
+        """Nothing of this home runs but the queue, which ends when it is seen to be needed by nobody."""
+        here = [line for line in self.processes() if "worker.broker" not in line and "-server " not in line]
+        assert here == []
+        self.await_end()
+
     def await_end(self) -> None:
-        """Until nothing of this home runs any more: the queue ends when it is seen to be needed by nobody."""
+        """Until nothing of this home runs any more."""
         polling.eventually(lambda: self.processes() == [], lambda: f"still there: {self.processes()}")
 
     def kill_all(self) -> None:

@@ -24,7 +24,7 @@ def made(drawn, tmp_path_factory):
     oddlot = Oddlot(folder / "home")
     oddlot.run("fit", "flange", folder / "good", *WARY)
     oddlot.run("inspect", "flange", folder / "night")
-    oddlot.await_end()
+    oddlot.leaves_nothing()
     shutil.copytree(folder, folder.with_name("as made"), ignore=shutil.ignore_patterns("broker", "logs"))
     return folder
 

@@ -3,6 +3,9 @@
 import subprocess
 import sys
 
+import polling
+import pytest
+
 PROGRAM = """
 import os, random, signal, sys
 from cli.services import WorkerProcess
@@ -38,3 +41,14 @@ def test_a_worker_whose_watching_is_interrupted_at_any_moment_is_seen_and_stoppe
         [sys.executable, "-c", PROGRAM], env=empty_oddlot.environ, capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout) == (0, "stopped\n"), done.stderr
+
+
+@pytest.mark.parametrize("command", ["worker", "up"])
+def test_what_is_stopped_while_it_starts_ends_in_order(empty_oddlot, command):
+    process = empty_oddlot.start(command)
+    polling.eventually((empty_oddlot.home / "broker" / "users.lock").exists, "it does not start")
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "stopping" in err
+    empty_oddlot.leaves_nothing()

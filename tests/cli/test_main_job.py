@@ -49,7 +49,7 @@ def test_inspect_alone_accounts_for_every_file_and_leaves_nothing_running(oddlot
             assert row["raw_score"] == row["score"] == row["p_value"] == ""
     notes = {Path(row["path"]).name: row["note"] for row in rows}
     assert "first" in notes["pages.tif"]
-    oddlot.await_end()
+    oddlot.leaves_nothing()
 
 
 def test_inspect_prints_table_completeness_and_the_way_on(oddlot, drawn):
@@ -113,7 +113,7 @@ def test_stopping_inspect_leaves_no_process_and_loses_no_item(oddlot, drawn, sto
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "oddlot cancel 1" in err
-    oddlot.await_end()
+    oddlot.leaves_nothing()
     job = oddlot.json("job", "1")
     assert job["listed"] == 360 == job["scored"] + job["unaccounted"]
     cancelled = oddlot.json("cancel", "1")
@@ -141,7 +141,7 @@ def test_up_serves_submissions_until_it_is_stopped(oddlot, drawn):
         up.send_signal(signal.SIGINT)
         up.communicate(timeout=120)
     assert up.returncode == 0
-    oddlot.await_end()
+    oddlot.leaves_nothing()
 
 
 def test_a_job_waits_in_the_database_until_a_worker_comes_and_retry_redoes_only_the_rest(oddlot, messy_folder):
@@ -245,7 +245,7 @@ def test_inspect_brings_a_worker_of_its_own_when_the_one_that_it_found_goes_away
     workers.beat(engine, "elsewhere", "other host", 1, workers.SUPERVISOR, progress=False, silent_seconds=3.0)
     engine.dispose()
     assert oddlot.json("inspect", "flange", drawn / "tonight")["scored"] == 24
-    oddlot.await_end()
+    oddlot.leaves_nothing()
 
 
 def test_what_nohup_started_does_not_end_with_the_terminal(oddlot):

@@ -187,4 +187,4 @@ def test_up_inspects_what_is_due_once_and_a_killed_clock_loses_nothing(oddlot, d
         engine.dispose()
     assert second["error"] is None
     assert [job["listed"] for job in oddlot.json("jobs")] == [24, 24]
-    oddlot.await_end()
+    oddlot.leaves_nothing()

@@ -22,7 +22,7 @@ def test_the_whole_job_on_postgresql_and_redis(servers, drawn, messy_folder):
     assert "postgresql" in findings
     alone = servers.json("inspect", "flange", messy_folder)  # nothing runs: it brings its own workers
     assert (alone["state"], alone["unreadable"], alone["unaccounted"]) == ("done", 3, 0)
-    servers.await_end()
+    servers.leaves_nothing()
     worker = servers.start("worker", "--concurrency", "2")
     try:
         done = servers.json("submit", "flange", drawn / "tonight", "--wait", "--line", "press-3")

@@ -170,7 +170,7 @@ def contents(url) -> dict[str, list[dict]]:
 
 def oddlot(url, home, *arguments):
     environ = {name: value for name, value in os.environ.items() if not name.startswith("ODDLOT_")}
-    return forked().run(arguments, environ | {"ODDLOT_HOME": str(home), "ODDLOT_DATABASE_URL": url}, 120.0)
+    return forked(fits=False).run(arguments, environ | {"ODDLOT_HOME": str(home), "ODDLOT_DATABASE_URL": url}, 120.0)
 
 
 def test_every_revision_is_tried():

@@ -1,10 +1,11 @@
 """Graphics cards: which there are, and which process takes which."""
 
+import platform
 from dataclasses import replace
 
 import pytest
 
-from oddlot.devices import cards, check_cards, environment_for, processes_for
+from oddlot.devices import cards, check_cards, environment_for, processes_for, processor
 from oddlot.errors import SettingsError
 from oddlot.processes import available_cores
 from oddlot.settings import load_settings
@@ -14,6 +15,15 @@ from oddlot.words import Runtime
 @pytest.fixture
 def settings(tmp_path):
     return replace(load_settings({"ODDLOT_HOME": str(tmp_path)}), runtime=Runtime.GPU)
+
+
+def test_a_processor_is_called_what_it_calls_itself(tmp_path):
+    said = tmp_path / "cpuinfo"
+    assert processor(said) == platform.machine()
+    processor.cache_clear()
+    said.write_text("processor\t: 0\nmodel name\t: AMD EPYC 9R14\n\nprocessor\t: 1\nmodel name\t: another\n")
+    assert processor(said) == "AMD EPYC 9R14"
+    processor.cache_clear()
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def job_ids(engine) -> list[int]:
             for item, score in zip(claim.items, SCORES, strict=False)
         ]  # fmt: skip
         outcomes.append(Outcome(claim.items[-1].id, ItemState.UNREADABLE, error="the file is empty"))
-        batches.finish_batch(engine, claim, outcomes, host="press-pc", code_version="0.1")
+        batches.finish_batch(engine, claim, outcomes, host="press-pc", code_version="0.1", scored_on="OpenVINO 1")
         for word in (Verdict.UNSURE, Verdict.DEFECT):
             verdicts.add_verdict(engine, claim.items[3].id, word, kind="scratch", note="\x1b]0;x", reviewer="ann")
         made.append(job_id)
@@ -173,8 +173,8 @@ def test_one_item_and_one_job_with_names_that_are_no_text(ask, engine, job_ids):
     judged = ask(f"/items/{rows[0]['item']}", "/items/{item_id}")
     assert [row["verdict"] for row in judged["verdicts"]] == ["defect", "unsure"]
     assert (judged["verdicts"][0]["kind"], judged["verdicts"][0]["note"]) == ("scratch", "\x1b]0;x")
-    assert (judged["score"], judged["has_map"], judged["parts"], judged["host"]) == (
-        0.99, True, {"latent": 0.5}, "press-pc"
+    assert (judged["score"], judged["has_map"], judged["parts"], judged["host"], judged["scored_on"]) == (
+        0.99, True, {"latent": 0.5}, "press-pc", "OpenVINO 1"
     )  # fmt: skip
     (odd,) = [row for row in ask("/results", job=job_ids[0])["items"] if "<b>" in row["path"]]
     assert odd["path"] == "/data/lot/a\\udce9<b>\x1b[2J.png"
