@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,12 @@ def modules_of(room: str) -> list[str]:
     paths = sorted((ROOT / room).glob("*.py"))
     assert paths, f"{room}/ holds no modules"
     return [room if path.stem == "__init__" else f"{room}.{path.stem}" for path in paths]
+
+
+def test_no_two_modules_of_the_tests_have_one_name() -> None:
+    """pytest would take the one for the other, and only where both are asked for."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 @pytest.mark.parametrize("room", ["oddlot", "pictures", "db", "report", "worker", "trainer", "review", "cli"])
