@@ -95,6 +95,7 @@ bench: $(READY) ## the benchmarks; image sets are taken from ODDLOT_DATA
 	$(BIN)/python -m bench.index_cost
 	$(BIN)/python -m bench.drift
 	$(BIN)/python -m bench.object_store
+	$(BIN)/python -m bench.bucket --keys 100000
 
 bundle-offline: $(READY) ## dist/oddlot-VERSION-offline-...: wheels and an installer for a machine without a network; GPU=1 for graphics cards
 	$(BIN)/python -m scripts.offline_bundle dist $(if $(GPU),--gpu)
