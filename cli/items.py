@@ -83,8 +83,8 @@ def replay(item: ItemNumber, as_json: AsJson = False) -> None:
         "item": detail.item_id, "path": detail.path, "sha256": detail.sha256, "model": detail.model_name,
         "version": detail.model_version, "bundle_sha256": detail.bundle_sha256, "scored_at": detail.scored_at,
         "host": detail.host, "code_version": detail.code_version, "scored_on": detail.scored_on,
-        "raw_score": detail.raw_score,
-        "raw_score_now": found.raw_score, "tolerance": found.tolerance, "same": found.same, "notes": found.notes,
+        "raw_score": detail.raw_score, "raw_score_now": found.raw_score, "tolerance": found.tolerance,
+        "same": found.same, "notes": found.notes,
     }  # fmt: skip
     if as_json:
         print_json(record)

@@ -194,7 +194,7 @@ class WorkerProcess:
             self._start_at = None
             self._process = self._start()
 
-    def wait(self, seconds: float) -> None:
+    def _await_end(self, seconds: float) -> None:
         """Return when the process ends, or after so many seconds."""
         deadline = time.monotonic() + seconds
         while self._status() is None and (left := deadline - time.monotonic()) > 0:
@@ -205,7 +205,7 @@ class WorkerProcess:
         if self._status() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGTERM)
-            self.wait(SHUTDOWN_GRACE + 10)
+            self._await_end(SHUTDOWN_GRACE + 10)
         self._end_group()
 
 

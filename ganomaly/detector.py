@@ -24,7 +24,7 @@ from oddlot.errors import BundleError
 def _device() -> str:
     cards = tf.config.get_visible_devices("GPU")
     if not cards:
-        return f", {processor()}"
+        return processor()
     return GRAPHICS_CARD + str(tf.config.experimental.get_device_details(cards[0]).get("device_name", cards[0].name))
 
 
@@ -44,7 +44,7 @@ class Detector(Scorer):
         shapes = (self._batch, config.size, config.size, config.channels), (self._batch, side, side)
         signature = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
         self._traced = tf.function(self._score_batch, input_signature=signature)
-        self.runs_on = f"TensorFlow {tf.__version__}, {config.precision}{_device()}"
+        self.runs_on = f"TensorFlow {tf.__version__}, {config.precision}, {_device()}"
 
     @classmethod
     def from_models(cls, *models: GANomaly, view: PixelView | FeatureView | None = None) -> "Detector":

@@ -21,7 +21,7 @@ VIEWING_BATCH = 8
 ON_A_CARD = 8
 """So many times as many pass through the backbone on a graphics card, which is idle between calls; of networks without
 it half as many times, which is all of a batch of the queue."""
-GRAPHICS_CARD = ", graphics card "
+GRAPHICS_CARD = "graphics card "
 """Stands before the name of a card in what a scorer runs on. Results are stored with it: it is never worded anew."""
 TILE_BATCHES = 4
 """Batches of tiles that are cut at a time."""

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import polling
-from forked import forked
 
 
 class Oddlot:
@@ -29,9 +29,7 @@ class Oddlot:
 
     def run(self, *arguments, status: int = 0) -> str:
         """Standard output of a command that must exit with `status`; standard error where that is not 0."""
-        # What has looked for graphics cards can use none in a process that is forked from it.
-        fits = "fit" in arguments and self.environ.get("ODDLOT_RUNTIME") != "gpu"
-        ended = forked(fits=fits).run(arguments, self.environ, 300.0)
+        ended = forked.run(arguments, self.environ, 300.0)
         assert ended.status == status, f"{arguments}: exit {ended.status}\n{ended.out}\n{ended.err}"
         return ended.out if status == 0 else ended.err
 

@@ -7,6 +7,7 @@ import json
 import os
 from contextlib import contextmanager
 
+import forked
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -14,7 +15,6 @@ from alembic.config import Config
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from forked import forked
 
 from db import migrate
 from db.engine import make_engine
@@ -170,7 +170,7 @@ def contents(url) -> dict[str, list[dict]]:
 
 def oddlot(url, home, *arguments):
     environ = {name: value for name, value in os.environ.items() if not name.startswith("ODDLOT_")}
-    return forked(fits=False).run(arguments, environ | {"ODDLOT_HOME": str(home), "ODDLOT_DATABASE_URL": url}, 120.0)
+    return forked.run(arguments, environ | {"ODDLOT_HOME": str(home), "ODDLOT_DATABASE_URL": url}, 120.0)
 
 
 def test_every_revision_is_tried():

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import polling
-from forked import forked
 from hypothesis import HealthCheck, settings
 from PIL import Image
 from sqlalchemy import Engine
@@ -56,7 +56,7 @@ class Home:
 
     def run(self, *arguments: object) -> tuple[int, str, str]:
         """Exit status, standard output and standard error."""
-        return forked(fits="fit" in arguments).run(arguments, self.environ, DEADLINE)
+        return forked.run(arguments, self.environ, DEADLINE)
 
     def json(self, *arguments: object) -> Any:
         status, out, err = self.run(*arguments, "--json")
