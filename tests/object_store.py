@@ -1,6 +1,12 @@
-"""A real S3 server on loopback (moto's), with a door in front of it at which a test can stand."""
+"""A real S3 server on loopback, with a door in front of it at which a test can stand.
 
+The server is moto's; or, where ODDLOT_TEST_S3 is `http://HOST:PORT`, the one there, to which everything is passed on,
+with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
+"""
+
+import http.client
 import logging
+import os
 import socket
 import threading
 from collections import Counter
@@ -23,7 +29,11 @@ class ObjectStore:
 
     def __init__(self) -> None:
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-        self._app = DomainDispatcherApplication(create_backend_app)
+        elsewhere = os.environ.get("ODDLOT_TEST_S3")
+        self._app = passed_on(elsewhere) if elsewhere else DomainDispatcherApplication(create_backend_app)
+        key, secret = ("oddlot", "s3kr1t-Geheim")
+        if elsewhere:
+            key, secret = os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"]
         self._lock = threading.Lock()
         self._server: Any = None
         self.bucket = ""
@@ -31,13 +41,13 @@ class ObjectStore:
         self.start()
         self.port: int = self._server.port
         self.variables = {
-            "ODDLOT_S3_ENDPOINT": f"http://127.0.0.1:{self.port}", "AWS_ACCESS_KEY_ID": "oddlot",
-            "AWS_SECRET_ACCESS_KEY": "s3kr1t-Geheim", "AWS_DEFAULT_REGION": "us-east-1", "AWS_CONFIG_FILE": "/dev/null",
+            "ODDLOT_S3_ENDPOINT": f"http://127.0.0.1:{self.port}", "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret, "AWS_DEFAULT_REGION": "us-east-1", "AWS_CONFIG_FILE": "/dev/null",
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null", "AWS_EC2_METADATA_DISABLED": "true", "NO_PROXY": "127.0.0.1",
         }  # fmt: skip
         self.client = boto3.client(
-            "s3", endpoint_url=self.variables["ODDLOT_S3_ENDPOINT"], aws_access_key_id="test",
-            aws_secret_access_key="test", region_name="us-east-1", config=Config(s3={"addressing_style": "path"}),
+            "s3", endpoint_url=self.variables["ODDLOT_S3_ENDPOINT"], aws_access_key_id=key,
+            aws_secret_access_key=secret, region_name="us-east-1", config=Config(s3={"addressing_style": "path"}),
         )  # fmt: skip
 
     def _clear(self) -> None:
@@ -108,6 +118,42 @@ class ObjectStore:
         finally:
             with self._lock:
                 self._now -= 1
+
+
+def passed_on(server: str) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:
+    """A WSGI application that asks the server at `http://HOST:PORT`. The name by which it was called is kept, since it
+    is signed."""
+    address = server.removeprefix("http://").rstrip("/")
+
+    def ask(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        headers = {
+            name[5:].replace("_", "-"): value for name, value in environ.items() if name[:5] == "HTTP_"
+        } | {"Content-Type": environ.get("CONTENT_TYPE", ""), "Connection": "close"}  # fmt: skip
+        if "HTTP_TRANSFER_ENCODING" in environ:
+            raise NotImplementedError("what comes in chunks is not passed on")
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        if length or environ["REQUEST_METHOD"] == "PUT":
+            headers["Content-Length"] = str(length)
+        connection = http.client.HTTPConnection(address, timeout=60)
+        try:
+            connection.putrequest(
+                environ["REQUEST_METHOD"], environ["RAW_URI"], skip_host=True, skip_accept_encoding=True
+            )
+            for name, value in headers.items():
+                if value:
+                    connection.putheader(name, value)
+            connection.endheaders(environ["wsgi.input"].read(length) if length else None)
+            answer = connection.getresponse()
+            body = answer.read()
+        finally:
+            connection.close()
+        kept = [one for one in answer.getheaders() if one[0].lower() not in ("transfer-encoding", "connection")]
+        if answer.chunked:
+            kept.append(("Content-Length", str(len(body))))
+        start_response(f"{answer.status} {answer.reason}", kept)
+        return [body]
+
+    return ask
 
 
 def _half(body: bytes, connection: socket.socket) -> Iterator[bytes]:
