@@ -42,7 +42,9 @@ def review(
 
     from oddlot import logs, objects
     from review.app import server_config
+    from review.connections import allow_many_descriptors
 
+    allow_many_descriptors()
     logs.configure(settings.log)
     objects.hurry()
     config = server_config(settings)

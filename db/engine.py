@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 
 from db.schema import HEAD
 from oddlot import half_open
-from oddlot.errors import DatabaseError, OddlotError
+from oddlot.errors import DatabaseError, UnstorableValue
 
 BUSY_SECONDS = 60.0
 """How long a write on SQLite waits for another one to end."""
@@ -106,10 +106,11 @@ def _refuse_odd_values(engine: Engine) -> Engine:
     @event.listens_for(engine, "handle_error")
     def refuse(context: ExceptionContext) -> None:
         cause = context.original_exception
-        # psycopg's DataError, which need not be there: of its kinds the one about text that PostgreSQL never keeps
+        # psycopg's errors, which need not be there: text that PostgreSQL never keeps, and numbers beyond a column's
         with_nul = type(cause).__name__ == "DataError" and "NUL" in str(cause)
-        if with_nul or isinstance(cause, OverflowError | UnicodeEncodeError):
-            raise OddlotError(
+        too_large = type(cause).__name__ == "NumericValueOutOfRange"
+        if with_nul or too_large or isinstance(cause, OverflowError | UnicodeEncodeError):
+            raise UnstorableValue(
                 "a number that is too large, or text that is not UTF-8 or has a NUL in it, can neither be stored nor "
                 "looked up"
             ) from cause

@@ -1,5 +1,6 @@
 """Bundles wherever the model store is: of an object store, each host keeps verified copies of those that it uses."""
 
+import contextlib
 import fcntl
 import os
 import re
@@ -148,23 +149,31 @@ def _is_trusted(kept: Path, trusted: Verify | None) -> bool:
 
 
 def _drop_oldest(copies: Path) -> None:
-    ages = sorted((entry.stat().st_mtime, entry.path) for entry in os.scandir(copies) if entry.is_dir())
-    sizes = {path: sum(one.stat().st_size for one in os.scandir(path)) for _, path in ages}
-    total = sum(sizes.values())
-    for used, path in ages:
+    """What other processes write, look at or drop meanwhile is theirs."""
+    found = []
+    for entry in os.scandir(copies):
+        if not entry.name.startswith("."):
+            with contextlib.suppress(FileNotFoundError):
+                size = sum(one.stat().st_size for one in os.scandir(entry.path))
+                found.append((entry.stat().st_mtime, entry.name, size))
+    total = sum(size for _, _, size in found)
+    for used, name, size in sorted(found):
         if total <= MOST_BYTES or time.time() - used < LEAST_SECONDS:
             return
-        shutil.rmtree(path, ignore_errors=True)
-        total -= sizes[path]
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), _alone(copies, name, wait=False):
+            if time.time() - (copies / name).stat().st_mtime >= LEAST_SECONDS:
+                shutil.rmtree(copies / name, ignore_errors=True)
+                total -= size
 
 
 @contextmanager
-def _alone(copies: Path, sha256: str) -> Iterator[None]:
-    """One process of this machine at a time; the kernel lets the next one in, also where one was killed."""
+def _alone(copies: Path, sha256: str, *, wait: bool = True) -> Iterator[None]:
+    """One process of this machine at a time; the kernel lets the next one in, also where one was killed. Without `wait`
+    raises BlockingIOError where another one is there."""
     copies.mkdir(parents=True, exist_ok=True)
     lock = os.open(copies / f".{sha256}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(lock)

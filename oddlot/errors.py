@@ -43,6 +43,10 @@ class NotFoundError(OddlotError):
     """The model, job or item that was named does not exist."""
 
 
+class UnstorableValue(OddlotError):  # noqa: N818 - what was given, not a fault of the program
+    """A number or a text that no database stores or looks up."""
+
+
 class StateError(OddlotError):
     """What was asked for is not possible in the state that the job or the model is in."""
 

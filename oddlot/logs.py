@@ -4,6 +4,7 @@ Our own lines and those of libraries go the same way. Each has `timestamp`, `lev
 `pid`, and what was bound with `structlog.contextvars`: the numbers of the job and the batch that are being worked on.
 """
 
+import codecs
 import logging
 import os
 import socket
@@ -41,6 +42,7 @@ def configure(form: str, level: Any = None) -> None:
         )
     )
     _configured[:] = [form]
+    codecs.lookup("unicode_escape")  # while a file can still be opened: what is wrong may be that none can
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level if isinstance(level, int) else logging.getLevelName(str(level or "INFO").upper()))
@@ -62,8 +64,9 @@ def tell(settings: Settings, text: str) -> bool:
 def _rendered(form: str) -> list[Any]:
     if form == LogForm.JSON:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    plain = structlog.dev.plain_traceback  # not rich's, which shows the values of variables
-    return [_printable, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    # As text before it is made printable; and not rich's, which shows the values of variables.
+    made, plain = structlog.processors.format_exc_info, structlog.dev.plain_traceback
+    return [made, _printable, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
 
 
 def _whence(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -71,8 +74,12 @@ def _whence(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _printable(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """Names of files stand in it, and may hold anything that steers a terminal, or begins another line."""
-    return {name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+    """Names of files stand in it, and may hold anything that steers a terminal, or begins another line. The lines of a
+    traceback stay lines, none of which begins as a line of the log does."""
+    found = {name: _escaped(value) if isinstance(value, str) else value for name, value in event.items()}
+    if isinstance(traceback := event.get("exception"), str):
+        found["exception"] = "\n".join(f"  {_escaped(line)}" for line in traceback.split("\n"))
+    return found
 
 
 def _escaped(text: str) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from db.engine import open_database
-from oddlot.errors import NotFoundError, OddlotError, StateError
+from oddlot.errors import NotFoundError, OddlotError, StateError, UnstorableValue
 from oddlot.settings import Settings
 from report.charts import stylesheet
 from review import (
@@ -30,10 +30,12 @@ from review import (
     report_out,
 )
 from review.comparing import Comparisons
+from review.connections import PunctualProtocol
 from review.guard import Guard
 from review.picture_process import PictureProcesses
 from review.rendering import page
 
+_STATUS = {NotFoundError: 404, StateError: 409, UnstorableValue: 422}
 STATIC = Path(__file__).parent / "static"
 
 
@@ -43,6 +45,7 @@ def server_config(settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         make_app(settings), log_config=None, log_level="warning", access_log=False, server_header=False,
         timeout_graceful_shutdown=5, proxy_headers=bool(proxies), forwarded_allow_ips=proxies,
+        http=PunctualProtocol,
     )  # fmt: skip
 
 
@@ -93,7 +96,7 @@ def _explain_errors(app: FastAPI) -> None:
 
     @app.exception_handler(OddlotError)
     def of_ours(request: Request, error: OddlotError) -> Response:
-        status = 404 if isinstance(error, NotFoundError) else 409 if isinstance(error, StateError) else 500
+        status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
         return page(request, "problem.html", status=status, problem=str(error))
 
     @app.exception_handler(RequestValidationError)

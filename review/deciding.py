@@ -11,6 +11,7 @@ from db.review_words import give_verdict, take_back
 from db.validity import discard_job, release_job
 from oddlot.errors import OddlotError
 from oddlot.words import Verdict
+from review.filters import Number
 from review.reviewer import own_page, reviewer_of
 from review.visits import actor_of
 from review.wording import p_value, score
@@ -22,7 +23,7 @@ KIND_LENGTH = 60
 
 @router.post("/items/{item_id}/verdict")
 def verdict(
-    request: Request, item_id: int, word: Annotated[Verdict, Form()], kind: Annotated[str, Form()] = "",
+    request: Request, item_id: Number, word: Annotated[Verdict, Form()], kind: Annotated[str, Form()] = "",
     note: Annotated[str, Form()] = "", next: Annotated[str, Form()] = "/queue",
 ) -> Response:  # fmt: skip
     """A verdict by form leads on to `next`; asked by the script of the page, it answers with what the item was."""
@@ -42,7 +43,7 @@ def verdict(
 
 
 @router.post("/items/{item_id}/verdicts/{verdict_id}/undo")
-def undo(request: Request, item_id: int, verdict_id: int, next: Annotated[str, Form()] = "/queue") -> Response:
+def undo(request: Request, item_id: Number, verdict_id: Number, next: Annotated[str, Form()] = "/queue") -> Response:
     reviewer = reviewer_of(request)
     if reviewer is None:
         return _nameless(request, next)
@@ -59,7 +60,7 @@ def undo(request: Request, item_id: int, verdict_id: int, next: Annotated[str, F
 
 @router.post("/jobs/{job_id}/{word}")
 def decide(
-    request: Request, job_id: int, word: Literal["release", "discard"], note: Annotated[str, Form()] = "",
+    request: Request, job_id: Number, word: Literal["release", "discard"], note: Annotated[str, Form()] = "",
     next: Annotated[str, Form()] = "/",
 ) -> Response:  # fmt: skip
     """A held job is released, or discarded."""

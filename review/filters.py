@@ -6,6 +6,7 @@ import datetime as dt
 import json
 from typing import Annotated, Any
 
+from fastapi import Path
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from db.results import ResultFilter
@@ -17,6 +18,9 @@ HIGHEST = 2**63 - 1
 # No database stores a NUL in a text, and PostgreSQL refuses one in a question.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 JobNumber = Annotated[int, Field(ge=1, le=HIGHEST)]
+Number = Annotated[int, Path(ge=1, le=HIGHEST)]
+"""Of a job, an item or a verdict, in an address."""
+VersionNumber = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
 class _Query(BaseModel):

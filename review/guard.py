@@ -22,7 +22,7 @@ from review.roles import OPEN, Roles
 from review.visits import COOKIE, STRANGER, Accounts, SharedPassword, Visit, actor_of, address_of, set_cookie
 
 FORM_LIMIT = 64 * 1024
-"""Most bytes of a form: a verdict with a note."""
+"""Most bytes of what is sent: a verdict with a note."""
 POLICY = (
     "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
@@ -118,8 +118,11 @@ class Guard:
             return self._who_are_you(request)
         if needed is not OPEN and not visit.may(needed):
             return await self._not_allowed(request, needed)
-        if request.method not in _READS and not visit.by_header and (refusal := await self._foreign(request)):
-            return PlainTextResponse(f"Refused: {refusal}\n", 403)
+        if request.method not in _READS:
+            if not _is_small(request):  # whoever sends it: a page would read all of it
+                return _answer(request, 413, f"a request has at most {FORM_LIMIT} bytes, and says how many")
+            if not visit.by_header and (refusal := await self._foreign(request)):
+                return PlainTextResponse(f"Refused: {refusal}\n", 403)
         response = await go_on(request)
         if visit.cookie and not _path(request).startswith(_FOR_PROGRAMS) and not _sets(response, COOKIE):
             set_cookie(request, response, COOKIE, visit.cookie)
@@ -163,9 +166,6 @@ class Guard:
         origin = request.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc.lower() != request.headers.get("host", "").lower():
             return "it comes from another site"
-        length = request.headers.get("content-length", "")
-        if not length.isdecimal() or int(length) > FORM_LIMIT:
-            return f"a form has at most {FORM_LIMIT} bytes, and says how many"
         token = request.headers.get("x-csrf-token")
         if token is None:
             await request.body()  # kept, so that the page can read it again
@@ -174,6 +174,11 @@ class Guard:
         if not request.state.visit.is_form_token(token):
             return "the page is too old, or not from here: load it again"
         return None
+
+
+def _is_small(request: Request) -> bool:
+    length = request.headers.get("content-length", "0")
+    return "transfer-encoding" not in request.headers and length.isdecimal() and int(length) <= FORM_LIMIT
 
 
 def _path(request: Request) -> str:

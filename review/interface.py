@@ -8,7 +8,7 @@ import datetime as dt
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
@@ -23,7 +23,7 @@ from db.jobs import JobRow
 from db.results import ResultFilter, iter_results
 from oddlot.errors import DatabaseError, NotFoundError, OddlotError
 from review import filters, records
-from review.filters import cursor, place_of
+from review.filters import Number, VersionNumber, cursor, place_of
 from review.records import all_readable, readable
 from review.visits import COOKIE
 
@@ -74,8 +74,6 @@ router = APIRouter(
         503: {"model": records.Problem, "description": "The database does not answer."},
     },
 )  # fmt: skip
-
-Number = Annotated[int, Path(ge=1, le=filters.HIGHEST)]
 
 
 @router.get("/jobs")
@@ -150,9 +148,7 @@ def list_models(request: Request, query: Annotated[filters.ModelQuery, Query()])
 
 
 @router.get("/models/{name}/{version}")
-def show_model(
-    request: Request, name: filters.Text, version: Annotated[int, Path(ge=1, le=2**31 - 1)]
-) -> records.ModelDetailRecord:
+def show_model(request: Request, name: filters.Text, version: VersionNumber) -> records.ModelDetailRecord:
     """One version of a model with its card."""
     row = models.get_model(_engine(request), name, version)
     return records.ModelDetailRecord.model_validate(dataclasses.replace(row, card=all_readable(row.card)))

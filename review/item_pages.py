@@ -10,6 +10,7 @@ from db.review_words import recent_kinds
 from db.verdicts import verdicts_of
 from oddlot.places import is_address
 from review.deciding import what_it_was
+from review.filters import Number
 from review.flagged_pages import picture_address
 from review.rendering import page
 
@@ -17,7 +18,7 @@ router = APIRouter()
 
 
 @router.get("/items/{item_id}")
-def item_page(request: Request, item_id: int) -> Response:
+def item_page(request: Request, item_id: Number) -> Response:
     engine = request.app.state.engine
     item = get_item(engine, item_id)
     return page(

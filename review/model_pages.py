@@ -15,6 +15,7 @@ from oddlot.errors import NotFoundError, OddlotError, StateError
 from oddlot.words import ModelState, Verdict
 from report.model_card import model_card
 from review.comparing import Compared
+from review.filters import VersionNumber
 from review.rendering import page
 from review.reviewer import reviewer_of
 from review.visits import actor_of
@@ -91,7 +92,7 @@ def apply(request: Request, name: str, rate: Annotated[str, Form()]) -> Response
 
 
 @router.post("/{name}/{version}/compare")
-def compare(request: Request, name: str, version: int) -> Response:
+def compare(request: Request, name: str, version: VersionNumber) -> Response:
     """Begin a comparison that needs the candidate's network."""
     state = request.app.state
     active, candidate = models.get_model(state.engine, name), models.get_model(state.engine, name, version)
@@ -100,7 +101,7 @@ def compare(request: Request, name: str, version: int) -> Response:
 
 
 @router.post("/{name}/{version}/promote")
-def promote(request: Request, name: str, version: int, accept: Annotated[str, Form()] = "") -> Response:
+def promote(request: Request, name: str, version: VersionNumber, accept: Annotated[str, Form()] = "") -> Response:
     """Make a version active that was compared with the active one; `accept` where confirmed defects would be lost."""
     engine = request.app.state.engine
     candidate = models.get_model(engine, name, version)

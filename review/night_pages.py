@@ -13,6 +13,7 @@ from db.review import Choice, progress
 from db.review_nights import held_jobs, jobs_since, last_night, score_histogram, without_result
 from oddlot.words import DOUBTED_JOB_STATES, JobState
 from report import charts
+from review.filters import Number
 from review.rendering import page
 from review.wording import line_name, readable, share
 
@@ -89,7 +90,7 @@ def overview(request: Request) -> Response:
 
 
 @router.get("/jobs/{job_id}")
-def job_page(request: Request, job_id: int, after: int = 0) -> Response:
+def job_page(request: Request, job_id: Number, after: int = 0) -> Response:
     engine = request.app.state.engine
     row = get_job(engine, job_id)
     troubles = without_result(engine, job_id, after=max(0, min(after, 2**63 - 1)), limit=TROUBLES_SHOWN + 1)

@@ -14,6 +14,7 @@ from oddlot.replacing import replace_file
 from oddlot.settings import Settings
 from pictures.thumbnail import EDGE, size_of
 from report.thumbnails import thumbnail_path
+from review.filters import Number
 from review.picture_process import PictureProcesses, PictureTrouble
 
 router = APIRouter()
@@ -30,22 +31,22 @@ _ALONE = {"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'
 
 
 @router.get("/items/{item_id}/thumb.webp")
-async def thumb(request: Request, item_id: int) -> Response:
+async def thumb(request: Request, item_id: Number) -> Response:
     return await _answer(lambda: (_thumbnail(request, get_item(request.app.state.engine, item_id)), True))
 
 
 @router.get("/items/{item_id}/picture.webp")
-async def picture(request: Request, item_id: int) -> Response:
+async def picture(request: Request, item_id: Number) -> Response:
     return await _whole(request, item_id, SHOWN)
 
 
 @router.get("/items/{item_id}/large.webp")
-async def large(request: Request, item_id: int) -> Response:
+async def large(request: Request, item_id: Number) -> Response:
     return await _whole(request, item_id, LARGE)
 
 
 @router.get("/items/{item_id}/heat.webp")
-async def heat(request: Request, item_id: int, relative: bool = False) -> Response:
+async def heat(request: Request, item_id: Number, relative: bool = False) -> Response:
     """The heat as a layer to be laid over the picture; `relative` draws it by its own hottest place."""
 
     def make() -> Made:
@@ -64,7 +65,7 @@ async def heat(request: Request, item_id: int, relative: bool = False) -> Respon
 
 
 @router.get("/items/{item_id}/nearest.webp")
-async def nearest(request: Request, item_id: int) -> Response:
+async def nearest(request: Request, item_id: Number) -> Response:
     """The good picture that the model keeps which is most like this one."""
 
     def make() -> Made:

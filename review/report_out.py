@@ -4,15 +4,20 @@ import os
 import subprocess
 import sys
 
-from fastapi import APIRouter, Request, Response
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, HTTPException, Request, Response
 
 from db.jobs import get_job
 from oddlot.errors import OddlotError
 from oddlot.settings import Settings, environment_of
+from review.filters import Number
 
 router = APIRouter()
 SECONDS = 180.0
 """How long a report may take."""
+AT_ONCE, WAITING = 2, 8
+"""Reports that are made at the same time, and such as wait for that: each takes a core and some hundred megabytes."""
+_MAKING = CapacityLimiter(AT_ONCE)
 _PROGRAM = (
     "import sys; from db.engine import open_database; from oddlot.settings import load_settings; "
     "from report.job_report import make_report; settings = load_settings(); "
@@ -22,18 +27,24 @@ _PROGRAM = (
 
 
 @router.get("/jobs/{job_id}/report.html")
-def report(request: Request, job_id: int) -> Response:
+async def report(request: Request, job_id: Number) -> Response:
     """Downloaded, not shown: its style stands in the file, which no page here may have."""
-    row = get_job(request.app.state.engine, job_id)
-    try:
-        made = subprocess.run(
-            [sys.executable, "-P", "-c", _PROGRAM, str(row.id)], env=_environment(request.app.state.settings),
-            stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=True,
-        )  # fmt: skip
-    except subprocess.SubprocessError:
-        raise OddlotError(f"the report could not be made here: try `oddlot report {row.id}`") from None
+    row = await to_thread.run_sync(get_job, request.app.state.engine, job_id)
+    if _MAKING.statistics().tasks_waiting >= WAITING:
+        raise HTTPException(503, "Many reports are being made just now: ask again in a minute.", {"Retry-After": "60"})
+    made = await to_thread.run_sync(_made, request.app.state.settings, row.id, limiter=_MAKING)
     name = f"attachment; filename=oddlot-job-{row.id}.html"
-    return Response(made.stdout, media_type="text/html; charset=utf-8", headers={"Content-Disposition": name})
+    return Response(made, media_type="text/html; charset=utf-8", headers={"Content-Disposition": name})
+
+
+def _made(settings: Settings, job_id: int) -> bytes:
+    try:
+        return subprocess.run(
+            [sys.executable, "-P", "-c", _PROGRAM, str(job_id)], env=_environment(settings),
+            stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=True,
+        ).stdout  # fmt: skip
+    except subprocess.SubprocessError:
+        raise OddlotError(f"the report could not be made here: try `oddlot report {job_id}`") from None
 
 
 def _environment(settings: Settings) -> dict[str, str]:

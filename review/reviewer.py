@@ -13,8 +13,10 @@ def reviewer_of(request: Request) -> str | None:
     """Who says it: the user who is signed in. Where there are no users, the name that was given; on this machine alone,
     without a password, that of whoever runs the page unless another was given."""
     visit = request.state.visit
+    if visit.caller is None:
+        return None
     if visit.has_users:
-        return visit.caller.name if visit.caller is not None else None
+        return str(visit.caller.name)
     name = clean_name(unquote(request.cookies.get(NAME_COOKIE, "")))
     if name:
         return name

@@ -50,7 +50,8 @@ class Visit:
         return self.caller is not None and self.caller.role.covers(Role(role))
 
     def is_form_token(self, text: str) -> bool:
-        return hmac.compare_digest(text.encode("utf-8", "replace"), self.form_token.encode())
+        given, own = text.encode("utf-8", "replace"), self.form_token.encode()
+        return own != b"" and hmac.compare_digest(given, own)
 
 
 STRANGER = Visit(None)
@@ -99,7 +100,7 @@ class Accounts:
         if (bearer := bearer_of(request)) is not None:
             token = find_token(self._engine, bearer)
             caller = None if token is None else Caller(f"{token.name} {OF_TOKENS}", token.role, by_token=True)
-            return Visit(caller, by_header=True, has_users=True)
+            return Visit(caller, by_header=caller is not None, has_users=True)
         secret = request.cookies.get(COOKIE, "")
         if not _SECRET.fullmatch(secret):
             secret = new_secret()

@@ -22,6 +22,10 @@ try:
     raise ValueError("broken")
 except ValueError:
     log.exception("it failed")
+try:
+    raise ValueError("x\\n2026-01-01 [info] job finished \\x1b[2J")
+except ValueError:
+    log.exception("it failed again")
 """
 
 
@@ -33,10 +37,11 @@ def written(form):
 
 
 def test_json_is_one_object_a_line_from_us_and_from_libraries_alike():
-    ours, theirs, warned, failed = map(json.loads, written("json").splitlines())
+    ours, theirs, warned, failed, again = map(json.loads, written("json").splitlines())
     assert (ours["event"], ours["items"], ours["level"], ours["logger"]) == ("batch done", 128, "info", "ours")
     for line in (ours, theirs):
         assert (line["job"], line["batch"]) == (7, 3)
+    assert "job finished" in again["exception"]
     for line in (ours, theirs, warned, failed):
         assert {"timestamp", "level", "event", "logger", "host", "pid"} <= set(line)
     assert theirs["event"] == "a name with\na line: Größe"
@@ -55,6 +60,9 @@ def test_text_is_one_line_an_event_whatever_a_name_holds():
     assert "\x1b" not in text
     assert "geheim" not in text, "a traceback has no values of variables"
     assert "ValueError: broken" in text
+    assert [line for line in text.splitlines() if "job finished" in line] == [
+        r"  2026-01-01 [info] job finished \x1b[2J"
+    ]
 
 
 @pytest.mark.parametrize("form", ["xml", ""])

@@ -1,12 +1,17 @@
 """Who may come in, and what may be changed from where."""
 
+import socket
 from dataclasses import replace
 
 import httpx
 import pytest
 from page_server import form, serving
+from polling import eventually
 
+from db import tokens
 from oddlot.errors import SettingsError
+from oddlot.words import Role
+from review import connections
 from review.app import make_app
 from review.guard import check_binding
 from review.reviewer import own_page
@@ -65,7 +70,75 @@ def test_a_change_from_another_site_is_refused_even_with_the_token(client, home,
 
 def test_no_form_may_be_large(client, home) -> None:
     data = {"word": "good", "note": "x" * 100_000} | form(client)
-    assert client.post(f"/items/{home.night.items['flange-0000.png']}/verdict", data=data).status_code == 403
+    assert client.post(f"/items/{home.night.items['flange-0000.png']}/verdict", data=data).status_code == 413
+
+
+@pytest.mark.parametrize("kind", ["unknown token", "token"])
+def test_nor_may_anything_else_that_is_sent(manned, morning_engine, kind) -> None:
+    """A token needs no form's token; what comes with it is read all the same."""
+    secret = tokens.add_token(morning_engine, "mes", Role.ADMIN, lifetime=None) if kind == "token" else "x" * 43
+    headers = {"Authorization": f"Bearer {secret}"}
+    large = {"name": "x" * 100_000}
+    with httpx.Client(base_url=manned, headers=headers) as program:
+        assert program.post("/login", data=large).status_code == 413
+        assert program.post("/login", files={"name": b"x" * 100_000}).status_code == 413
+        in_chunks = program.post("/login", content=iter([b"x"]), headers={"Content-Type": "multipart/form-data"})
+        assert in_chunks.status_code == 413
+        assert program.post("/login", data={"name": "Ada", "password": "?"}).status_code == 403
+        assert program.post("/name", data=large).status_code == (413 if kind == "token" else 401)
+
+
+def half_sent(address: str, text: bytes) -> socket.socket:
+    host, _, port = address.removeprefix("http://").partition(":")
+    connection = socket.create_connection((host, int(port)), timeout=30)
+    connection.sendall(text)
+    return connection
+
+
+def ended(connection: socket.socket) -> bool:
+    """Waits until the server hangs up, without an answer."""
+    with connection:
+        try:
+            return connection.recv(1000) == b""
+        except ConnectionResetError:
+            return True
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"GET /healthz HTTP/1.1\r\nHost: local",
+             b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\nhalf"],
+    ids=["nothing", "head", "body"],
+)  # fmt: skip
+def test_a_request_that_is_never_sent_whole_is_not_waited_for(home, monkeypatch, text) -> None:
+    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.3)
+    with serving(home.settings) as address:
+        assert ended(half_sent(address, text))
+        with httpx.Client(base_url=address) as client:  # a page that is slow is no such request
+            assert [client.get("/").status_code for _ in range(3)] == [200] * 3
+
+
+def is_answered(address: str) -> bool:
+    try:
+        return httpx.get(address).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def test_one_address_cannot_take_all_connections(home, monkeypatch) -> None:
+    monkeypatch.setattr(connections, "MOST_EACH", 3)
+    with serving(home.settings) as address:
+        kept = [half_sent(address, b"GET / HTTP/1.1\r\n") for _ in range(3)]
+        assert ended(half_sent(address, b"GET / HTTP/1.1\r\n"))
+        for connection in kept:
+            connection.close()
+        eventually(lambda: is_answered(address), "nobody is let in again")
+
+
+def test_a_stranger_is_not_told_who_runs_it(manned, monkeypatch) -> None:
+    monkeypatch.setenv("LOGNAME", "plant-svc-07")
+    answer = httpx.get(f"{manned}/static/nowhere")
+    assert answer.status_code == 404
+    assert "plant-svc-07" not in answer.text
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.0.7", "::", "oddlot.plant"])

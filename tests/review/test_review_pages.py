@@ -3,11 +3,15 @@
 import html
 import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from morning import HOSTILE
 from page_server import form
+from polling import eventually
 from sqlalchemy import update
 
 from db.engine import writing
@@ -15,7 +19,9 @@ from db.jobs import get_job
 from db.schema import item as item_table
 from db.schema import job as job_table
 from db.verdicts import add_verdict, verdicts_of
+from oddlot.settings import Settings
 from oddlot.words import Verdict
+from review import report_out
 
 
 def test_the_first_page_tells_of_each_line(client, home) -> None:
@@ -242,6 +248,46 @@ def test_the_report_of_a_job_is_a_file_to_keep(client, home) -> None:
     assert answer.headers["content-disposition"].startswith("attachment")
     assert "lot 42" in answer.text
     assert client.get("/jobs/999999/report.html").status_code == 404
+
+
+def test_reports_are_made_two_at_a_time_and_nobody_waits_for_them(client, home, monkeypatch) -> None:
+    """Each takes a process: without a limit, a report that is asked for again and again takes the machine."""
+    begun, go_on, address = threading.Semaphore(0), threading.Event(), f"/jobs/{home.night.job_id}/report.html"
+
+    def made(settings: Settings, job_id: int) -> bytes:
+        begun.release()
+        assert go_on.wait(60)
+        return b"report"
+
+    monkeypatch.setattr(report_out, "_made", made)
+    most = report_out.AT_ONCE + report_out.WAITING
+    with ThreadPoolExecutor(most) as pool:
+        asked = [pool.submit(httpx.get, f"{client.base_url}{address}", timeout=60) for _ in range(most)]
+        try:
+            assert all(begun.acquire(timeout=60) for _ in range(report_out.AT_ONCE))
+            waiting = report_out._MAKING.statistics
+            eventually(lambda: waiting().tasks_waiting == report_out.WAITING, "they do not wait")
+            assert client.get(address, timeout=60).status_code == 503
+            assert client.get("/").status_code == 200
+            assert not begun.acquire(blocking=False), "one more is made"
+        finally:
+            go_on.set()
+        assert {one.result().content for one in asked} == {b"report"}
+
+
+@pytest.mark.parametrize("address", ["/items/{n}", "/jobs/{n}", "/items/{n}/thumb.webp", "/jobs/{n}/report.html"])
+@pytest.mark.parametrize("number", ["0", str(2**63), "9" * 20])
+def test_a_number_that_nothing_has_is_no_fault_of_the_database(client, address, number) -> None:
+    answer = client.get(address.format(n=number))
+    assert answer.status_code == 422
+    assert "database" not in answer.text
+
+
+def test_a_name_that_no_database_looks_up_is_no_fault_of_it(client) -> None:
+    for address in ("/models/%00", "/quality?model=%00", "/quality?line=%00"):
+        answer = client.get(address)
+        assert answer.status_code in (404, 422, 200), address
+        assert "does not answer" not in answer.text
 
 
 def test_the_json_interface_is_behind_the_same_guard(client, locked, home) -> None:

@@ -1,6 +1,10 @@
 """Pictures, bundle, maps and thumbnails in an object store, and nothing on this machine but the home."""
 
 import datetime as dt
+import hashlib
+import os
+import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +17,7 @@ from db.engine import writing
 from db.items import get_item
 from db.pruning import older_than
 from db.schema import job as job_table
+from ganomaly import bundle_store
 from oddlot import object_calls, objects
 from oddlot.errors import BundleError, OddlotError, StoreError
 from oddlot.places import ObjectPath, place_of
@@ -318,3 +323,29 @@ def test_a_copy_of_the_bundle_does_while_the_store_is_away(far, locating, object
     scoring_process._models.clear()
     object_store.stop()
     assert scoring_process.model(far.model_store, "flange/1", locating[1]).preprocessing
+
+
+def test_copies_that_are_not_used_go_but_for_those_that_another_process_is_at(far, locating, object_store, monkeypatch):
+    """Two processes of a host fetch different bundles at the same time; a copy that one verifies stays."""
+    monkeypatch.setattr(bundle_store, "MOST_BYTES", 0)
+    first = bundle_store.bundle_folder(far.model_store / "flange/1", locating[1], far.home)
+    half_written = first.parent / ".another.12345678.partial"
+    half_written.mkdir()
+    long_ago = time.time() - 2 * bundle_store.LEAST_SECONDS
+    os.utime(half_written, (long_ago, long_ago))
+    manifest = (first / "manifest.json").read_bytes() + b"\n"  # the same bundle by another hash
+    other = hashlib.sha256(manifest).hexdigest()
+    for path in first.iterdir():
+        object_store.put(f"models/other/1/{path.name}", manifest if path.name == "manifest.json" else path.read_bytes())
+
+    def fetch_other() -> None:
+        shutil.rmtree(first.parent / other, ignore_errors=True)
+        os.utime(first, (long_ago, long_ago))
+        bundle_store.bundle_folder(far.model_store / "other/1", other, far.home)
+
+    with bundle_store._alone(first.parent, first.name):
+        fetch_other()
+    assert first.is_dir()
+    fetch_other()
+    assert not first.exists()
+    assert half_written.is_dir()
