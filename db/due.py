@@ -56,12 +56,13 @@ def due_for_publishing(
             fits = limit if room is None else min(limit, room[max(0, min(priority, len(room) - 1))])
             if (left := fits - len(due)) <= 0:
                 continue
-            jobs = list(group)[:left]
+            jobs = list(group)[:left]  # the others have their turn before these have another
             share = -(-left // len(jobs))
             in_turn = zip_longest(*(_batches(connection, found, told, share) for found in jobs))
             waiting = (found for found in chain.from_iterable(in_turn) if found is not None)
             due += [(job_id, number, priority) for job_id, number in islice(_within(waiting, left_of), left)]
         _mark_published(connection, due, True)
+        _mark_turns(connection, [job_id for job_id, _, _ in due])
         return due
 
 
@@ -104,12 +105,14 @@ def _to_be_told(connection: Connection, older_than_seconds: float | None) -> Col
 
 
 def _jobs(connection: Connection, told: ColumnElement[bool], limit: int, left_of: Mapping[str, int]) -> list[Row[Any]]:
-    """Jobs with such batches, with their priority and line: the most urgent first, then the oldest."""
+    """Jobs with such batches, with their priority and line: the most urgent first, then whose last turn was the longest
+    ago, or never."""
     of_job = exists().where(batch.c.job_id == job.c.id, IS_WAITING, told)
     query = select(job.c.id, job.c.priority, job.c.line).where(job.c.state.in_(WORKED_ON), of_job)
     if full := [line for line, left in left_of.items() if left <= 0]:
         query = query.where(or_(job.c.line.is_(None), job.c.line.not_in(full)))
-    return [*connection.execute(query.order_by(job.c.priority.desc(), job.c.id).limit(limit))]
+    turn = (job.c.priority.desc(), job.c.told_at.asc().nulls_first(), job.c.id)
+    return [*connection.execute(query.order_by(*turn).limit(limit))]
 
 
 def _batches(
@@ -124,6 +127,25 @@ def _batches(
         .with_for_update(of=batch, skip_locked=True)
     )
     return [(found, number) for number in connection.execute(query).scalars()]
+
+
+def _mark_turns(connection: Connection, turns: Sequence[int]) -> None:
+    """Write down in which order the jobs had their turns.
+
+    But of those that somebody else changes just now: who cancels a job waits for its batches, which are held here. Such
+    a job is only asked earlier again.
+    """
+    if not turns:
+        return
+    moment = now(connection)
+    last = {job_id: moment + timedelta(microseconds=turn) for turn, job_id in enumerate(turns)}
+    ours = select(job.c.id).where(job.c.id.in_(last)).with_for_update(key_share=True, skip_locked=True)
+    free = [*connection.execute(ours).scalars()]
+    if free:
+        connection.execute(
+            update(job).where(job.c.id == bindparam("of_job")).values(told_at=bindparam("moment")),
+            [{"of_job": job_id, "moment": last[job_id]} for job_id in free],
+        )
 
 
 def _mark_published(connection: Connection, told: Sequence[Told], published: bool) -> None:

@@ -60,7 +60,9 @@ class JobRow:
         return self.listed - self.scored - self.unreadable - self.quarantined - self.cancelled
 
 
-_NOT_SHOWN = ("submitter", "listing_at", "listed_at", "deferred", "pruning", "first_item", "last_item", "passed_over")
+_NOT_SHOWN = (
+    "submitter", "listing_at", "listed_at", "deferred", "pruning", "first_item", "last_item", "passed_over", "told_at",
+)  # fmt: skip
 _SHOWN = [column for column in job.c if column.name not in _NOT_SHOWN]
 _JOBS = select(*_SHOWN, model.c.name.label("model_name"), model.c.version.label("model_version")).join(
     model, model.c.id == job.c.model_id

@@ -22,7 +22,7 @@ from sqlalchemy import (
 from db.types import FilePath, Json, Line, Moment, Word
 from oddlot.words import BatchState, FitState, ItemState, JobState, ModelState, Role, Verdict
 
-HEAD = "0011"
+HEAD = "0012"
 """The migration that this program needs; known here so that a query needs no Alembic."""
 
 metadata = MetaData(
@@ -113,6 +113,8 @@ job = Table(
     Column("last_item", BigInteger),
     # Turns of it that went to jobs whose model a process had loaded, since one of its batches was taken.
     Column("passed_over", Integer, nullable=False, server_default="0"),
+    # When the queue was last told of one of its batches: of equally urgent jobs the one is next that waits for longest.
+    Column("told_at", Moment),
 )
 Index("job_state_idx", job.c.state)
 Index("job_model_id_idx", job.c.model_id)

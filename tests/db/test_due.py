@@ -26,14 +26,23 @@ def test_jobs_of_one_priority_are_told_of_in_turn(engine, submit):
     large, small = submit(20, batch_size=2), submit(5, batch_size=2)
     assert told(engine, limit=3) == [(large.id, 1), (small.id, 1), (large.id, 2)]
     third = submit(2, batch_size=2)
-    assert told(engine, limit=4) == [(large.id, 3), (small.id, 2), (third.id, 1), (large.id, 4)]
-    assert told(engine) == [(large.id, 5), (small.id, 3), *((large.id, number) for number in range(6, 11))]
+    assert told(engine, limit=4) == [(third.id, 1), (small.id, 2), (large.id, 3), (small.id, 3)]
+    assert told(engine) == [(large.id, number) for number in range(4, 11)]
     assert told(engine) == []
 
 
 def test_of_more_jobs_than_there_is_room_for_the_oldest_come_first(engine, submit):
     waiting = [submit(4, batch_size=2) for _ in range(5)]
     assert told(engine, limit=3) == [(job.id, 1) for job in waiting[:3]]
+
+
+def test_each_of_more_jobs_than_there_is_room_for_has_its_turn_before_any_has_another(engine, submit):
+    """Also one that comes last, and where the queue is told of one batch at a time."""
+    waiting = [submit(12, batch_size=2) for _ in range(7)]
+    turns = [job for count in (3, 3, 3, 1, 1, 1, 1, 1) for job, _ in told(engine, limit=count)]
+    assert turns == [waiting[turn % 7].id for turn in range(14)]
+    late = submit(2, batch_size=2)
+    assert told(engine, limit=2) == [(late.id, 1), (waiting[0].id, 3)]
 
 
 def test_what_is_less_urgent_fills_only_the_room_that_is_left_to_it(engine, submit):

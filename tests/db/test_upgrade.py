@@ -125,9 +125,11 @@ TENTH = [
 
 ELEVENTH = [*TENTH, "UPDATE batch SET scored_on = 'OpenVINO 2026.1.0, float32, EPYC' WHERE id = 1"]
 
+TWELFTH = [*ELEVENTH, "UPDATE job SET told_at = '2026-11-20 02:00:01.000002' WHERE id = 2"]
+
 ROWS = {
     "0001": FIRST, "0002": SECOND, "0003": THIRD, "0004": FOURTH, "0005": FIFTH, "0006": SIXTH, "0007": SEVENTH,
-    "0008": EIGHTH, "0009": NINTH, "0010": TENTH, "0011": ELEVENTH,
+    "0008": EIGHTH, "0009": NINTH, "0010": TENTH, "0011": ELEVENTH, "0012": TWELFTH,
 }  # fmt: skip
 """What each revision may hold."""
 

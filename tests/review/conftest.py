@@ -67,12 +67,12 @@ def locked(home: Home) -> Iterator[httpx.Client]:
     """The page behind the password `open sesame`."""
     with (
         serving(replace(home.settings, review_password="open sesame")) as address,
-        httpx.Client(base_url=address) as opened,
+        httpx.Client(base_url=address, timeout=60) as opened,
     ):
         yield opened
 
 
 @pytest.fixture
 def client(server: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server) as opened:
+    with httpx.Client(base_url=server, timeout=60) as opened:
         yield opened

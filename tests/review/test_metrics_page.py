@@ -64,7 +64,7 @@ def test_anybody_may_ask_often_and_the_database_is_not_asked_each_time(client, h
 
 def test_a_database_that_is_gone_or_of_another_version(home, morning_engine, monkeypatch) -> None:
     monkeypatch.setattr(metrics_out, "KEPT_SECONDS", 0.0)
-    with serving(home.settings) as address, contextlib.closing(httpx.Client(base_url=address)) as client:
+    with serving(home.settings) as address, contextlib.closing(httpx.Client(base_url=address, timeout=60)) as client:
         with morning_engine.begin() as connection:
             connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
         assert client.get("/healthz").json()["problems"] == ["the database is of another version: `oddlot db upgrade`"]

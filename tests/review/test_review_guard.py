@@ -31,7 +31,7 @@ def test_own_names_and_numbers_are_not(client, host) -> None:
 def test_a_name_can_be_configured(home) -> None:
     settings = replace(home.settings, review_names="oddlot.plant, other")
     with serving(settings) as address:
-        assert httpx.get(address, headers={"Host": "oddlot.plant"}).status_code == 200
+        assert httpx.get(address, headers={"Host": "oddlot.plant"}, timeout=60).status_code == 200
 
 
 def test_every_answer_forbids_what_it_does_not_need(client, home) -> None:
@@ -53,7 +53,7 @@ def test_a_change_needs_the_token_of_this_session(client, home, morning_engine) 
     address, word = f"/items/{item}/verdict", {"word": "good"}
     assert client.post(address, data=word).status_code == 403
     assert client.post(address, data=word | {"token": "0" * 64}).status_code == 403
-    with httpx.Client(base_url=client.base_url) as other:
+    with httpx.Client(base_url=client.base_url, timeout=60) as other:
         assert other.post(address, data=word | form(client)).status_code == 403, "the token of another session"
     assert client.post(address, data=word | token).status_code == 303
 
@@ -79,7 +79,7 @@ def test_nor_may_anything_else_that_is_sent(manned, morning_engine, kind) -> Non
     secret = tokens.add_token(morning_engine, "mes", Role.ADMIN, lifetime=None) if kind == "token" else "x" * 43
     headers = {"Authorization": f"Bearer {secret}"}
     large = {"name": "x" * 100_000}
-    with httpx.Client(base_url=manned, headers=headers) as program:
+    with httpx.Client(base_url=manned, headers=headers, timeout=60) as program:
         assert program.post("/login", data=large).status_code == 413
         assert program.post("/login", files={"name": b"x" * 100_000}).status_code == 413
         in_chunks = program.post("/login", content=iter([b"x"]), headers={"Content-Type": "multipart/form-data"})
@@ -113,13 +113,13 @@ def test_a_request_that_is_never_sent_whole_is_not_waited_for(home, monkeypatch,
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.3)
     with serving(home.settings) as address:
         assert ended(half_sent(address, text))
-        with httpx.Client(base_url=address) as client:  # a page that is slow is no such request
+        with httpx.Client(base_url=address, timeout=60) as client:  # a page that is slow is no such request
             assert [client.get("/").status_code for _ in range(3)] == [200] * 3
 
 
 def is_answered(address: str) -> bool:
     try:
-        return httpx.get(address).status_code == 200
+        return httpx.get(address, timeout=60).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -136,7 +136,7 @@ def test_one_address_cannot_take_all_connections(home, monkeypatch) -> None:
 
 def test_a_stranger_is_not_told_who_runs_it(manned, monkeypatch) -> None:
     monkeypatch.setenv("LOGNAME", "plant-svc-07")
-    answer = httpx.get(f"{manned}/static/nowhere")
+    answer = httpx.get(f"{manned}/static/nowhere", timeout=60)
     assert answer.status_code == 404
     assert "plant-svc-07" not in answer.text
 

@@ -42,7 +42,7 @@ def test_an_address_without_a_role_does_not_begin(home) -> None:
 
 
 def test_nobody_who_is_not_signed_in_gets_anything(manned, routes, morning_engine, home) -> None:
-    with httpx.Client(base_url=manned) as stranger:
+    with httpx.Client(base_url=manned, timeout=60) as stranger:
         for method, path, role in routes:
             answer = stranger.request(method, path)
             if role is roles.OPEN:

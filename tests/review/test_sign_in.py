@@ -39,9 +39,9 @@ def test_a_sign_in_gives_a_new_session_that_only_its_cookie_opens(manned, mornin
     assert "Secure" not in cookie
     mine = cookie.partition("=")[2].partition(";")[0]
     assert mine != planted, "a session that somebody else knows"
-    with httpx.Client(base_url=manned.base_url, cookies={COOKIE: planted}) as attacker:
+    with httpx.Client(base_url=manned.base_url, cookies={COOKIE: planted}, timeout=60) as attacker:
         assert attacker.get("/").status_code == 303
-    with httpx.Client(base_url=manned.base_url, cookies={COOKIE: mine}) as browser:
+    with httpx.Client(base_url=manned.base_url, cookies={COOKIE: mine}, timeout=60) as browser:
         assert "Ada" in browser.get("/quality").text
     stored = sqlite3.connect(home.settings.home / "oddlot.db").execute("SELECT * FROM session").fetchall()
     assert len(stored) == 1
@@ -78,17 +78,19 @@ def test_logout_password_and_removal_end_sessions_in_every_process(home, people,
     with serving(home.settings) as one, serving(home.settings) as other:
 
         def is_in(client: httpx.Client) -> bool:
-            return httpx.get(f"{other}/quality", cookies=dict(client.cookies)).status_code == 200
+            return httpx.get(f"{other}/quality", cookies=dict(client.cookies), timeout=60).status_code == 200
 
         with signed_in(morning_engine, one, "Ada") as ada, signed_in(morning_engine, one, "Rex") as rex:
             assert is_in(ada)
             cookies = dict(ada.cookies)
             answer = ada.post("/logout", data=form(ada))
             assert answer.headers["clear-site-data"] == '"cache"'
-            assert httpx.get(f"{other}/quality", cookies=cookies).status_code == 303
+            assert httpx.get(f"{other}/quality", cookies=cookies, timeout=60).status_code == 303
             accounts.set_role(morning_engine, "rex", Role.VIEWER)
             assert is_in(rex)
-            assert httpx.get(f"{other}/queue", cookies=dict(rex.cookies)).status_code == 403, "a role counts at once"
+            assert httpx.get(f"{other}/queue", cookies=dict(rex.cookies), timeout=60).status_code == 403, (
+                "a role counts at once"
+            )
             accounts.remove_account(morning_engine, "rex")
             assert not is_in(rex)
             accounts.restore_account(morning_engine, "rex")
@@ -117,7 +119,7 @@ def test_a_change_needs_the_token_of_the_session_also_at_the_sign_in(manned) -> 
     data = {"name": "ada", "password": PASSWORD}
     assert manned.post("/login", data=data).status_code == 403
     token = form(manned, "/login")
-    with httpx.Client(base_url=manned.base_url) as other:
+    with httpx.Client(base_url=manned.base_url, timeout=60) as other:
         other.get("/login")
         assert other.post("/login", data=data | token).status_code == 403
     assert manned.post("/login", data=data | token, headers={"Origin": "http://evil.example"}).status_code == 403
@@ -156,7 +158,7 @@ def test_only_a_proxy_that_was_named_is_believed(home, people, morning_engine) -
     for proxies, secure, seen in (("127.0.0.1", True, "10.1.2.3"), ("", False, "127.0.0.1")):
         with (
             serving(replace(home.settings, review_proxies=proxies)) as address,
-            httpx.Client(base_url=address) as client,
+            httpx.Client(base_url=address, timeout=60) as client,
         ):
             sign_in(client, password="wrong", **told)
             assert entries(morning_engine)[0].detail == f"from {seen}"
@@ -185,7 +187,10 @@ def test_the_first_user_closes_a_page_that_runs_already(client, morning_engine) 
 
 
 def test_who_asks_too_often_waits(home) -> None:
-    with serving(replace(home.settings, review_rate=3)) as address, httpx.Client(base_url=address) as client:
+    with (
+        serving(replace(home.settings, review_rate=3)) as address,
+        httpx.Client(base_url=address, timeout=60) as client,
+    ):
         assert [client.get("/api/v1/jobs").status_code for _ in range(4)] == [200, 200, 200, 429]
         answer = client.get("/api/v1/jobs")
         assert 1 <= int(answer.headers["retry-after"]) <= 20

@@ -182,7 +182,9 @@ def test_a_token_is_shown_once_and_good_until_it_is_revoked(ada, manned, morning
     assert answer.text.count(secret) == 1
 
     def status() -> int:
-        return httpx.get(f"{manned}/api/v1/jobs", headers={"Authorization": f"Bearer oddlot_{secret}"}).status_code
+        return httpx.get(
+            f"{manned}/api/v1/jobs", headers={"Authorization": f"Bearer oddlot_{secret}"}, timeout=60
+        ).status_code
 
     assert status() == 200
     again = ada.get("/users").text
@@ -259,7 +261,7 @@ def test_where_there_are_no_users_the_page_makes_none(home, client, morning_engi
     assert 'action="/users' not in shown.text
     with (
         serving(replace(home.settings, review_password="open sesame")) as address,
-        httpx.Client(base_url=address, headers={"Authorization": "Bearer open sesame"}) as program,
+        httpx.Client(base_url=address, headers={"Authorization": "Bearer open sesame"}, timeout=60) as program,
     ):
         for one in (client, program):
             for path in FORMS:
