@@ -6,6 +6,7 @@ import typer
 
 from cli.output import AsJson, Format, print_json, say, write_rows
 from cli.session import open_session
+from db.types import LONGEST_NAME
 from oddlot.errors import OddlotError
 
 if TYPE_CHECKING:
@@ -67,8 +68,10 @@ def quota(
     """Say what a line may take, or, without an option, what was said. Batches in work are finished in any case."""
     from db import lines as rows
 
-    if not line.strip() or len(line) > 200 or not line.isprintable():
-        raise OddlotError(f"{line!r} cannot be the name of a line: use up to 200 letters that can be printed")
+    if not line.strip() or len(line) > LONGEST_NAME or not line.isprintable():
+        raise OddlotError(
+            f"{line!r} cannot be the name of a line: use up to {LONGEST_NAME} letters that can be printed"
+        )
     engine = open_session().engine
     before = rows.list_quotas(engine).get(line, rows.Quota(line))
     now = rows.Quota(line, _bound(batches, before.batches), _bound(items_per_day, before.items_per_day))

@@ -118,6 +118,12 @@ def _refuse_odd_values(engine: Engine) -> Engine:
     return engine
 
 
+def is_refused(error: Exception) -> bool:
+    """Whether a database answers, and does not take what it was given: another try would end in the same way."""
+    # SQLSTATE: data exception, integrity constraint violation, program limit exceeded
+    return (getattr(getattr(error, "orig", None), "sqlstate", None) or "")[:2] in ("22", "23", "54")
+
+
 def version_of(engine: Engine) -> str | None:
     """The migration that the database is at; None where it is empty. Raises DBAPIError where it does not answer."""
     with engine.connect() as connection:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db.engine import now, reading, writing
 from db.schema import IS_FLAGGED, item, job, model, result
+from db.types import LONGEST_NAME, check_name
 from oddlot.errors import NotFoundError
 from oddlot.processes import identity
 from oddlot.words import ItemState, JobState
@@ -80,8 +81,10 @@ def create_job(
 ) -> tuple[int, bool]:  # fmt: skip
     """Open a job in state `listing`. Returns its number and True, or those of the job that has the same key and False.
 
-    Without a `night` it belongs to the present one.
+    Without a `night` it belongs to the present one. Raises OddlotError where line or key are too long.
     """
+    check_name(line, "the line")
+    check_name(key, "the key", 2 * LONGEST_NAME)
     night = night or night_of(dt.datetime.now().astimezone())
     nothing = dict.fromkeys(
         ("found", "seen_before", "listed", "scored", "flagged", "unreadable", "quarantined", "cancelled"), 0

@@ -8,6 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from db.engine import now, reading, writing
 from db.schema import job, schedule, schedule_run
+from db.types import check_name
 from oddlot.errors import NotFoundError, StateError
 from oddlot.words import JobState
 
@@ -66,7 +67,10 @@ def add_schedule(
     engine: Engine, *, name: str, model_name: str, folder: str, line: str | None, at: str, time_zone: str,
     only_new: bool, keep_days: int | None,
 ) -> ScheduleRow:  # fmt: skip
-    """Store a schedule that is active from now on. Raises StateError where the name is taken."""
+    """Store a schedule that is active from now on. Raises StateError where the name is taken, OddlotError where it or
+    that of the line is too long."""
+    check_name(name, "the name")
+    check_name(line, "the line")
     try:
         with writing(engine) as connection:
             moment = now(connection)

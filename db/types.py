@@ -9,6 +9,8 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from sqlalchemy import DateTime, Dialect, String, Text, TypeDecorator
 
+from oddlot.errors import OddlotError
+
 _BYTES = "bytes:"
 
 
@@ -42,18 +44,39 @@ class FilePath(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        if value is None or value.isascii():
-            return value
-        try:
-            value.encode()
-        except UnicodeEncodeError:
-            return _BYTES + quote_from_bytes(os.fsencode(value))
-        return value
+        return None if value is None else _stored(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
         if value is None or not value.startswith(_BYTES):
             return value
         return os.fsdecode(unquote_to_bytes(value.removeprefix(_BYTES)))
+
+
+def _stored(path: str) -> str:
+    if path.isascii():
+        return path
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return _BYTES + quote_from_bytes(os.fsencode(path))
+    return path
+
+
+LONGEST_PATH = 2600
+"""Bytes of a path that can be looked up: PostgreSQL's indexes take rows of 2,704 bytes (a third of a page)."""
+LONGEST_NAME = 200
+"""Characters of a line or a schedule; the key of a submission has twice as many."""
+
+
+def is_too_long(path: str) -> bool:
+    """Whether a path is longer than a database can look up."""
+    return 3 * len(path) + len(_BYTES) > LONGEST_PATH and len(_stored(path).encode()) > LONGEST_PATH
+
+
+def check_name(name: str | None, what: str, most: int = LONGEST_NAME) -> None:
+    """Raises OddlotError for a name that is too long to be looked up, `what` being `the line`, say."""
+    if name is not None and len(name) > most:
+        raise OddlotError(f"{what} {name[:20]!r}... has {len(name)} characters: use at most {most}")
 
 
 class Line(TypeDecorator[str]):

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from db import schedules
-from db.engine import now, reading
+from db.engine import is_refused, now, reading
 from db.jobs import JobRow, night_of
 from db.schedules import RunRow, ScheduleRow
 from oddlot.errors import DatabaseError, OddlotError, StateError
@@ -71,9 +71,10 @@ def _take_up(engine: Engine, settings: Settings, schedule: ScheduleRow, run: Run
         return
     try:
         job = _start(engine, settings, schedule, run, on_listed)
-    except (SQLAlchemyError, DatabaseError):
-        raise
-    except Exception as error:  # recorded; the other schedules are not to suffer from it
+    except Exception as error:
+        if _is_away(error):
+            raise
+        # Recorded; the other schedules are not to suffer from it.
         log.error("a nightly run failed", schedule=schedule.name, due_at=run.due_at.isoformat(),
                   error=scoring_process.one_line(error))  # fmt: skip
     else:
@@ -123,14 +124,19 @@ def _start(engine: Engine, settings: Settings, schedule: ScheduleRow, run: RunRo
     """Submit, or go on with what was submitted; a failure is recorded with the run and raised."""
     try:
         job = submit(engine, settings, _submission(schedule, run.due_at), on_listed=on_listed)
-    except (SQLAlchemyError, DatabaseError):
-        raise
     except Exception as error:
+        if _is_away(error):
+            raise
         reason = str(error) if isinstance(error, OddlotError) else scoring_process.one_line(error)
         schedules.record_failure(engine, run.id, identity(), _key(schedule, run.due_at), " ".join(reason.split()))
         raise
     schedules.record_job(engine, run.id, job.id)
     return job
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the database is, so that nothing can be recorded either."""
+    return isinstance(error, SQLAlchemyError | DatabaseError) and not is_refused(error)
 
 
 def _submission(schedule: ScheduleRow, due_at: dt.datetime) -> Submission:

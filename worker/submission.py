@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from db import endings, jobs, listing, models
 from db.jobs import JobRow
+from db.types import LONGEST_PATH, is_too_long
 from oddlot.errors import OddlotError, StateError
 from oddlot.places import Place, place_of
 from oddlot.queue import DEFAULT_PRIORITY
@@ -100,10 +101,11 @@ def list_items(
 def _list_items(engine: Engine, settings: Settings, job: JobRow, on_listed: Callable[[int], None] | None) -> JobRow:
     report = ListingReport()
     found, seen_before, batch = 0, 0, 1
-    files = list_source(
+    listed = list_source(
         place_of(job.source), report,
         recursive=job.recursive, glob=job.glob, settle_seconds=settings.settle_seconds,
     )  # fmt: skip
+    files = _with_paths_of_a_database(listed, report)
     ended, beyond = False, list[jobs.Listed]()
     while not ended:
         chunk, ended = _next_chunk(files, job, beyond)
@@ -125,6 +127,15 @@ def _list_items(engine: Engine, settings: Settings, job: JobRow, on_listed: Call
         left_out=report.left_out,
         deferred=report.still_written,
     )
+
+
+def _with_paths_of_a_database(files: Iterator[FoundFile], report: ListingReport) -> Iterator[FoundFile]:
+    """One file in many nested folders must not keep all others from being written."""
+    for file in files:
+        if is_too_long(file.path):
+            report.leave_out(f"path of more than {LONGEST_PATH} bytes")
+        else:
+            yield file
 
 
 def _next_chunk(files: Iterator[FoundFile], job: JobRow, chunk: list[jobs.Listed]) -> tuple[list[jobs.Listed], bool]:

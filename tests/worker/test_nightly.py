@@ -3,6 +3,7 @@
 import contextlib
 import datetime as dt
 import os
+import random
 import shutil
 
 import pytest
@@ -219,6 +220,29 @@ def test_a_folder_that_goes_away_while_it_is_listed_is_a_failure_until_the_job_i
     shutil.move(days / "away", folder)
     submission.retry(engine, settings, failed.job_id)
     assert not schedules.latest_run(engine, made.id).failed
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_the_database_does_not_take_fails_its_run_alone(engine, settings, add, tick, days, monkeypatch):
+    """As if a path were let through that no index takes: it is not a database that does not answer."""
+    monkeypatch.setattr(submission, "is_too_long", lambda path: False)
+    noise = random.Random(1)
+    deep = days / "deep"
+    for _ in range(13):
+        deep /= "".join(noise.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=240))
+    deep.mkdir(parents=True)
+    (deep / "picture.png").write_bytes(b"x")
+    add("deep", folder="deep")
+    add()
+    tick(DUE)
+    by_name = {
+        one.name: run for one in schedules.list_schedules(engine) if (run := schedules.latest_run(engine, one.id))
+    }
+    assert by_name["deep"].failed
+    assert "index row size" in by_name["deep"].error
+    assert not by_name["line3"].failed
+    tick(DUE + SECOND)
+    assert count_jobs(engine) == 2, "it is listed again and again"
 
 
 def test_a_failed_run_that_fails_again_says_so_and_stays_failed(engine, settings, add, tick):

@@ -201,6 +201,31 @@ def test_a_folder_without_files_is_done_at_once(engine, settings, model, folder)
     assert job.finished_at is not None
 
 
+def test_a_file_in_many_nested_folders_keeps_no_other_from_being_inspected(engine, settings, model, folder):
+    """PostgreSQL finds no path of more than 2,704 bytes."""
+    fill(folder, 3)
+    deep = folder
+    for number in range(13):
+        deep /= f"{number % 10}" * 200
+    deep.mkdir(parents=True)
+    (deep / "lost.png").write_bytes(b"x")
+    longest = folder / "in" / ("ß" * 100) / ("ß" * 127)
+    longest.mkdir(parents=True)
+    (longest / "found.png").write_bytes(b"x")
+    job = submit(engine, settings, Submission(model="flange", folder=folder))
+    assert (job.state, job.listed, job.found) == (JobState.QUEUED, 4, 4)
+    assert job.left_out == {"path of more than 2600 bytes": 1}
+
+
+@pytest.mark.parametrize(("what", "most"), [("line", 200), ("key", 400)])
+def test_names_that_are_too_long_are_refused(engine, settings, model, folder, what, most):
+    fill(folder, 1)
+    submit(engine, settings, Submission(model="flange", folder=folder, **{what: "ß" * most}))
+    with pytest.raises(OddlotError, match=f"the {what} 'xxx.* has {most + 1} characters: use at most {most}"):
+        submit(engine, settings, Submission(model="flange", folder=folder, **{what: "x" * (most + 1)}))
+    assert len(jobs.list_jobs(engine, limit=10)) == 1
+
+
 def test_what_cannot_be_submitted_leaves_no_job_behind(engine, settings, model, folder):
     (folder / "file.png").write_bytes(b"x")
     for path in (folder / "gone", folder / "file.png"):
