@@ -200,13 +200,16 @@ def _looks(outcomes: Sequence[Outcome]) -> dict[str, list[Any]] | None:
 def release_batch(engine: Engine, claim: Claim, error: str, *, count_attempt: bool) -> bool:
     """Give a batch back, unfinished, with the reason; False where it is somebody else's by now.
 
-    `count_attempt` False: the batch had no part in it, the attempt does not count.
+    `count_attempt` False: the batch had no part in it. The attempt does not count, and it waits for as long as before:
+    nothing has come of it.
     """
     with writing(engine) as connection:
+        waiting = waiting_again(connection)
+        if not count_attempt:
+            del waiting["waiting_since"]
         return _change(
-            connection, claim, **waiting_again(connection), error=error,
-            attempts=batch.c.attempts - (0 if count_attempt else 1),
-        )  # fmt: skip
+            connection, claim, **waiting, error=error, attempts=batch.c.attempts - (0 if count_attempt else 1)
+        )
 
 
 def waiting_again(connection: Connection) -> dict[str, object]:

@@ -22,13 +22,18 @@ A_DAY = timedelta(days=1)
 
 @dataclass(frozen=True)
 class OpenBatches:
-    """What is open of one job: waiting batches, those in work, and those whose lease is over and nobody put back."""
+    """What is open of one job: waiting batches, those in work, and those whose lease is over and nobody put back.
+
+    `open_seconds` is how long ago the first of them could be taken; `failing`: one was tried, and ended with an error.
+    """
 
     line: str
     waiting: int
     leased: int
     stuck: int
     oldest_waiting_seconds: float | None
+    open_seconds: float
+    failing: bool
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ def open_batches(connection: Connection, at: datetime) -> list[OpenBatches]:
             batch.c.job_id, func.count(case((waiting, 1))).label("waiting"),
             func.count(case((leased, 1))).label("leased"), func.count(case((over, 1))).label("stuck"),
             func.min(case((waiting, batch.c.waiting_since))).label("oldest"),
+            func.min(batch.c.waiting_since).label("since"), func.count(batch.c.error).label("errors"),
         )
         .where(IS_OPEN)
         .group_by(batch.c.job_id)
@@ -89,7 +95,7 @@ def open_batches(connection: Connection, at: datetime) -> list[OpenBatches]:
     return [
         OpenBatches(
             lines[row.job_id] or "", row.waiting, row.leased - row.stuck, row.stuck,
-            None if row.oldest is None else _seconds(at, row.oldest),
+            None if row.oldest is None else _seconds(at, row.oldest), _seconds(at, row.since), row.errors > 0,
         )
         for row in rows
         if row.job_id in lines

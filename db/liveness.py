@@ -32,8 +32,9 @@ class JobHealth:
 
     `unpublished` waiting batches were not put into the queue yet; the lease of `stuck` ones is over, and nobody has put
     them back; `worn` ones have one attempt left, or none. `idle_seconds` is how long ago one of its batches was
-    finished, or began to wait where none was. `leased` counts batches whose lease is not over. `line_batches` is the
-    quota of its `line` where that has as many in work, `line_items` the one that made its priority the lowest.
+    finished; where none was since, how long ago the first that is open could be taken. `leased` counts batches whose
+    lease is not over. `error` is of an open batch that was tried before. `line_batches` is the quota of its `line`
+    where that has as many in work, `line_items` the one that made its priority the lowest.
     """
 
     job_id: int
@@ -102,6 +103,7 @@ def open_jobs(engine: Engine, *, max_attempts: int) -> list[JobHealth]:
                 _count(and_(leased, batch.c.lease_expires_at < moment - STUCK_AFTER)).label("stuck"),
                 _count(and_(open_batch, batch.c.attempts >= max(1, max_attempts - 1))).label("worn"),
                 func.min(case((waiting, batch.c.waiting_since))).label("oldest"),
+                func.min(case((open_batch, batch.c.waiting_since))).label("since"),
                 func.max(batch.c.finished_at).label("finished"),
                 func.max(case((open_batch, batch.c.error))).label("error"),
             )
@@ -124,9 +126,10 @@ def _health(row: Any, moment: datetime, line_batches: int | None, line_items: in
     def age(since: datetime | None) -> float | None:
         return None if since is None else max(0.0, (moment - since).total_seconds())
 
+    last = max((at for at in (row.finished, row.since) if at is not None), default=None)
     return JobHealth(
         row.id, row.state, row.submitter, row.waiting, row.unpublished, row.leased, row.stuck, row.worn,
-        age(row.oldest), age(row.finished or row.oldest), row.error, row.line, line_batches, line_items,
+        age(row.oldest), age(last), row.error, row.line, line_batches, line_items,
     )  # fmt: skip
 
 

@@ -31,13 +31,14 @@ def stalls(settings: Settings, opened: Sequence[OpenBatches], hosts: Sequence[Ho
     waiting = sum(one.waiting for one in opened)
     ages = [one.oldest_waiting_seconds for one in opened if one.oldest_waiting_seconds is not None]
     last = min((host.progress_seconds for host in hosts if host.progress_seconds is not None), default=None)
-    oldest = max(ages, default=None)
+    oldest, since = max(ages, default=None), max((one.open_seconds for one in opened), default=None)
     all_together = JobHealth(
         job_id=0, state=JobState.RUNNING, submitter="", waiting=waiting, unpublished=0,
         leased=sum(one.leased for one in opened), stuck=sum(one.stuck for one in opened), worn=0,
-        oldest_waiting_seconds=oldest, error=None,
+        oldest_waiting_seconds=oldest,
+        error="see `oddlot jobs`" if any(one.failing for one in opened) else None,
         # Work that has just come is not waited for since the night before.
-        idle_seconds=None if oldest is None else min(oldest, oldest if last is None else last),
+        idle_seconds=None if since is None else min(since, since if last is None else last),
     )  # fmt: skip
     around = progress.Surroundings(
         living=[], depth=depth, leased=all_together.leased, max_attempts=settings.max_attempts,

@@ -99,6 +99,12 @@ def judge(health: "JobHealth", around: Surroundings) -> tuple[str, str, str]:
     if health.waiting and not health.leased and quota:
         return "note", f"{health.waiting} batches wait {quota}", ""
     idle = health.idle_seconds or 0.0
+    alone = around.leased <= health.leased  # else others are worked on before it
+    if health.error and alone and not quota and idle > (around.stall_seconds if health.leased else QUIET_SECONDS):
+        return (
+            "wrong", f"no batch has ended for {idle:.0f} s; the last one that was tried ended with an error: "
+            f"{health.error}", "it is tried again by itself; mend what the error names",
+        )  # fmt: skip
     if health.waiting and not health.leased and idle > QUIET_SECONDS:
         if around.leased:
             return "note", f"{health.waiting} batches wait for {idle:.0f} s behind other jobs", ""

@@ -13,8 +13,8 @@ from db.engine import now, writing
 from db.schema import batch, fit, worker
 from oddlot.processes import identity
 from oddlot.settings import load_settings
-from oddlot.words import FitState
-from worker import broker, health
+from oddlot.words import FitState, ItemState
+from worker import broker, health, progress
 
 HOST = socket.gethostname()
 pytestmark = ONE_DATABASE
@@ -72,6 +72,25 @@ def test_progress_elsewhere_and_work_in_hand_are_progress(engine, settings, wait
     with writing(engine) as connection:
         connection.exec_driver_sql("DELETE FROM worker WHERE kind = 'child'")
     assert batches.claim_batch(engine, waiting.id, 1, "other-pc|x|1|1", 60.0)
+    assert health.of_everything(engine, settings) == []
+
+
+def test_tries_that_all_fail_are_no_progress(engine, settings, waiting, queue):
+    """The object store is away: the batch is taken and given back all night, and no attempt counts."""
+    a_worker(engine)
+    for _ in range(3):
+        claim = batches.claim_batch(engine, waiting.id, 1, f"{HOST}|x|1|1", 60.0)
+        assert batches.release_batch(engine, claim, "the object store does not answer", count_attempt=False)
+        (problem,) = health.of_everything(engine, settings)
+        assert "no batch has ended for 6" in problem
+        assert "does not answer" not in problem, "strangers are told"
+    claim = batches.claim_batch(engine, waiting.id, 1, f"{HOST}|x|1|1", 60.0)
+    assert "no batch has ended for 6" in health.of_everything(engine, settings)[0], "also while it is tried again"
+    ((shown,), _) = progress.open_jobs(engine, settings)
+    assert shown.state == "wrong"
+    assert "ended with an error: the object store does not answer" in shown.found
+    items = [batches.Outcome(row.id, ItemState.UNREADABLE, error="?") for row in claim.items]
+    batches.finish_batch(engine, claim, items, host=HOST, code_version="1")
     assert health.of_everything(engine, settings) == []
 
 
