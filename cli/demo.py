@@ -61,7 +61,7 @@ def demo(
     if row is None or row.state not in FINISHED_JOB_STATES:
         raise typer.Abort
     show_inspection(session, row)
-    raise_unless_done(row)
+    raise_unless_done(session, row)
     say("\n4. What a person who knows the answers sees (the detector never did)")
     say(compare_with_labels(session, row, folder / "labels.csv"))
     command = f"ODDLOT_HOME={shlex.quote(_short(folder / 'home'))} {_ourselves()}"

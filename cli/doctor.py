@@ -211,12 +211,12 @@ def _queue(settings: Settings) -> Iterator[Finding]:
         running = "running" if broker.broker_answers(settings) else "not running (started when it is needed)"
         yield Finding("queue", "ok", f"embedded, {running}: {binary}")
     elif (reason := broker.reason_for_no_answer(settings)) is None:
-        yield Finding("queue", "ok", f"answers: {_without_password(settings.broker_url)}")
+        yield Finding("queue", "ok", f"answers: {broker.without_password(settings.broker_url)}")
         if is_amqp(settings) and (version := rabbit.needs_consumer_timeout(settings)):
             yield Finding("queue", "note", f"RabbitMQ {version} ends what takes longer than its consumer_timeout",
                           "set it in rabbitmq.conf: consumer_timeout = 604800000 (docs/brokers.md)")  # fmt: skip
     else:
-        yield Finding("queue", "wrong", f"no answer: {_without_password(settings.broker_url)}: {reason}",
+        yield Finding("queue", "wrong", f"no answer: {broker.without_password(settings.broker_url)}: {reason}",
                       "start the server or mend ODDLOT_BROKER_URL (docs/brokers.md)")  # fmt: skip
 
 
@@ -318,12 +318,3 @@ def _memory() -> str:
         return f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 1024**3:.1f} GiB of memory"
     except (ValueError, OSError):
         return f"memory unknown on {sys.platform}"
-
-
-def _without_password(url: str) -> str:
-    from urllib.parse import urlsplit, urlunsplit
-
-    parts = urlsplit(url)
-    user = "" if parts.password is None else f"{parts.username or ''}:***@"
-    port = f":{parts.port}" if parts.port else ""
-    return urlunsplit(parts._replace(netloc=f"{user}{parts.hostname or ''}{port}", query=""))

@@ -70,7 +70,7 @@ def inspect(
     send_reports(session, row.id)
     if as_json:
         print_json({**job_commands.whole_record(session, row), "flagged_items": flagged_rows(session, row.id)})
-    job_commands.raise_unless_done(row)
+    job_commands.raise_unless_done(session, row)
 
 
 def run_inspection(
@@ -81,19 +81,20 @@ def run_inspection(
     Where the user stops it, the job is returned as it stands, or None if it was not listed to its end.
     """
     from db import jobs
-    from worker import submission
-    from worker.broker import embedded_broker
+    from worker import broker, submission
 
     settings = session.settings
     row: JobRow | None = None
     try:
-        with stop_on_signals(), embedded_broker(settings), ExitStack() as stack:
+        with stop_on_signals(), broker.embedded_broker(settings), ExitStack() as stack:
             row = job_commands.list_folder(session, wish=wish, quiet=quiet)
             if not quiet:
                 note(job_commands.summary(row))
+                job_commands.say_if_submitted_before(session, row)
             if row.state in FINISHED_JOB_STATES:
                 return row
-            submission.publish(session.engine, settings)
+            if not submission.publish(session.engine, settings) and (trouble := broker.trouble(settings)):
+                note(f"{trouble}; still waiting: `oddlot doctor` looks on, Ctrl-C leaves the job for later")
             somebody = _SomebodyWorks(session, concurrency, stack)
             return wait_for_job(session, row.id, quiet=quiet, check=somebody.check)
     except KeyboardInterrupt:
@@ -140,7 +141,7 @@ def show_inspection(session: Session, row: "JobRow") -> None:
         say(f"{row.flagged} of {row.scored} pictures are odd, most suspicious first:")
         wanted = ResultFilter(job_id=row.id, flagged_only=True)
         show_rows(session, wanted, Format.TABLE, None, None, FLAGGED_TABLE)
-    elif row.state == JobState.DONE:
+    elif row.state == JobState.DONE and row.listed:
         say(f"None of {row.scored} pictures is odd.")
     say_validity(row)
     say(job_commands.completeness(row))

@@ -88,7 +88,7 @@ def submit(
     )  # fmt: skip
     published = submission.publish(session.engine, session.settings)
     if not as_json:
-        say_submitted(job_row, published=published)
+        say_submitted(session, job_row, published=published)
         if job_row.priority < priority:
             note(f"line {job_row.line} has more than its items a night: the job is done when nothing else waits")
     if wait:
@@ -101,15 +101,37 @@ def submit(
     elif deferred := jobs.deferred_files(session.engine, job_row.id):
         note(f"{len(deferred)} files were still being written and are left for the next run: oddlot job {job_row.id}")
     if wait:
-        raise_unless_done(job_row)
+        raise_unless_done(session, job_row)
 
 
-def say_submitted(row: "JobRow", *, published: bool) -> None:
+def say_submitted(session: Session, row: "JobRow", *, published: bool) -> None:
     """The number of a job on standard output, and beside it what was listed and whether somebody can work on it."""
     say(str(row.id))
     note(summary(row))
+    say_if_submitted_before(session, row)
     if not published and row.state not in FINISHED_JOB_STATES:
-        note("No queue runs yet; the job is safe in the database and starts with `oddlot up` or `oddlot worker`.")
+        note(_unpublished(session))
+
+
+def _unpublished(session: Session) -> str:
+    from worker import broker
+
+    if trouble := broker.trouble(session.settings):
+        return (
+            f"{trouble}. The job is safe in the database and begins when the queue answers; `oddlot doctor` looks on."
+        )
+    return "No queue runs yet; the job is safe in the database and starts with `oddlot up` or `oddlot worker`."
+
+
+def say_if_submitted_before(session: Session, row: "JobRow") -> None:
+    """Whoever submits a folder twice by mistake gets each of its pictures twice in the counts of the night."""
+    from db import jobs
+
+    if row.only_new or not row.listed:
+        return
+    if (other := jobs.submitted_before(session.engine, row)) is not None:
+        note(f"This folder was submitted this night already, as job {other}: its pictures are inspected and counted "
+             f"again. `oddlot cancel {row.id}` takes this back, --only-new leaves out what was seen.")  # fmt: skip
 
 
 def list_folder(session: Session, *, wish: Any, quiet: bool) -> "JobRow":
@@ -235,7 +257,7 @@ def retry(job_id: JobId, as_json: AsJson = False) -> None:
         return
     say(f"job {row.id}: {count} items are to be inspected" if count else f"job {row.id}: everything is scored already")
     if count and not published:
-        say("No queue runs yet; it starts with `oddlot up` or `oddlot worker`.")
+        say(_unpublished(session))
 
 
 def find_job(session: Session, job_id: str) -> "JobRow":
@@ -278,6 +300,11 @@ def summary(row: "JobRow") -> str:
     )
 
 
+def is_empty(row: "JobRow") -> bool:
+    """Whether a job found nothing, where something was to be expected."""
+    return row.state == JobState.DONE and row.found == 0 and not row.only_new
+
+
 def completeness(row: "JobRow") -> str:
     """The completeness record as one line."""
     return (
@@ -286,11 +313,17 @@ def completeness(row: "JobRow") -> str:
     )
 
 
-def raise_unless_done(row: "JobRow") -> None:
+def raise_unless_done(session: Session, row: "JobRow") -> None:
     """Exit code 0 only for a job that ran to its end, 4 where its flags are not to be believed (yet).
 
-    Raises OddlotError where it did not.
+    Raises OddlotError where it did not, or there was nothing to look at.
     """
+    from db import jobs
+
+    if is_empty(row) and not jobs.deferred_files(session.engine, row.id):
+        left = ", ".join(f"{count} {reason}" for reason, count in row.left_out.items())
+        raise OddlotError(f"job {row.id}: no pictures were found in {row.source}{left and f' (left out: {left})'}: is "
+                          "it the right folder, and is the share there?")  # fmt: skip
     if row.state == JobState.FAILED:
         raise OddlotError(f"job {row.id} failed: {row.error}. When that is mended: oddlot retry {row.id}")
     if row.state == JobState.CANCELLED:

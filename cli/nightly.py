@@ -82,7 +82,7 @@ def add(
     called = name if schedule is None else schedule
     if not _NAME.fullmatch(called):
         raise OddlotError(
-            f"{called!r} cannot be the name of a schedule: use up to 64 letters, digits, '.', '_' and '-'"
+            f"{called!r} cannot be the name of a schedule: use up to 64 letters (a to z), digits, '.', '_' and '-'"
         )
     place = str(place_of(folder))
     if not is_address(place):
@@ -132,6 +132,9 @@ def list_all(as_json: AsJson = False) -> None:
         if row["error"] is not None:
             again = f"; when that is mended: oddlot nightly run-now {row['schedule']}"
             note(f"{row['schedule']}: {row['error']}{again if row['result'] == 'failed' else ''}")
+        if row["result"] == "done" and row["found"] == 0:
+            note(f"{row['schedule']}: no pictures were found: `oddlot job {row['job']}` says where it looked; is the "
+                 "share there?")  # fmt: skip
         if row["overdue_since"] is not None:
             note(f"{row['schedule']}: nobody has started what was due at {row['overdue_since']:%Y-%m-%d %H:%M} UTC: "
                  f"start `oddlot up`, or `celery -A worker.app beat` and a worker")  # fmt: skip
@@ -181,7 +184,7 @@ def run_now(name: Schedule, as_json: AsJson = False) -> None:
     if as_json:
         print_json({**job_commands.whole_record(session, job), "schedule": row.name, "due_at": due_at})
         return
-    job_commands.say_submitted(job, published=published)
+    job_commands.say_submitted(session, job, published=published)
 
 
 def record(row: "ScheduleRow", run: "RunRow | None", started: set[dt.datetime]) -> dict[str, Any]:
@@ -212,7 +215,7 @@ def record(row: "ScheduleRow", run: "RunRow | None", started: set[dt.datetime]) 
         "state": "paused" if row.paused else "active", "created_at": row.created_at, "next_due": following,
         "last_due": None if run is None else run.due_at, "job": None if run is None else run.job_id,
         "result": None if run is None else _result(run), "error": error, "missed": 0 if run is None else run.missed,
-        "overdue_since": overdue,
+        "found": None if run is None else run.job_found, "overdue_since": overdue,
     }  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -70,9 +71,11 @@ def up(concurrency: Concurrency = None) -> None:
     """Everything that one PC needs, in the foreground until Ctrl-C: queue, workers, trainer, schedules, review page."""
     from ganomaly.signing import load_trusted_keys
     from worker.broker import embedded_broker
+    from worker.broker import trouble as trouble_of
 
     session = open_session()
     load_trusted_keys(session.settings.trusted_keys)
+    _say_who_works(session)
     with stop_on_signals(), contextlib.ExitStack() as stack:
         try:
             stack.enter_context(embedded_broker(session.settings))
@@ -80,6 +83,8 @@ def up(concurrency: Concurrency = None) -> None:
             training = stack.enter_context(worker_process(session.settings, "trainer.app", 1))
             clock = stack.enter_context(running(WorkerProcess(session.settings, "beat", beat_command())))
             kept = [inspecting, training, clock]
+            if trouble := trouble_of(session.settings):
+                tell(session.settings, f"{trouble}; nothing is inspected until it does: `oddlot doctor` looks on")
             say(f"Oddlot is up. Home: {session.settings.home}. Stop with Ctrl-C.")
             if page := _review_process(session):
                 kept.append(stack.enter_context(running(page)))
@@ -91,6 +96,15 @@ def up(concurrency: Concurrency = None) -> None:
         except KeyboardInterrupt:
             tell(session.settings, "stopping: batches in work are finished first")
     say("Oddlot is down.")
+
+
+def _say_who_works(session: Session) -> None:
+    from db import workers
+
+    here = [one for one in workers.living(session.engine) if one.host == socket.gethostname()]
+    if here:
+        tell(session.settings, f"{len(here)} workers of this host run already, e.g. process {here[0].pid}: these come "
+             "beside them")  # fmt: skip
 
 
 def _review_process(session: Session) -> "WorkerProcess | None":

@@ -31,7 +31,7 @@ def backup(url: str, target: Path, *, force: bool = False) -> None:
         raise DatabaseError(f"{target} is not a file: name a file to write")
     if target.exists() and not force:
         raise DatabaseError(f"{target} exists: choose another name, or --force to replace it")
-    engine = open_database(url)
+    engine = _of_any_version(url)
     try:
         with _appearing(target) as part:
             if engine.dialect.name == "sqlite":
@@ -41,6 +41,17 @@ def backup(url: str, target: Path, *, force: bool = False) -> None:
                 _run("pg_dump", engine.url, "--format=custom", "--no-owner", f"--file={part}")
     finally:
         engine.dispose()
+
+
+def _of_any_version(url: str) -> Engine:
+    """The database as it is: who has installed a new version saves what was before, and then upgrades."""
+    engine = make_engine(url)
+    with contextlib.suppress(DBAPIError):  # said below
+        version = version_of(engine)
+        if version is not None and version < HEAD:
+            return engine
+    engine.dispose()
+    return open_database(url)
 
 
 def restore(url: str, source: Path, *, force: bool = False) -> str:
@@ -187,6 +198,10 @@ def refuse_in_use(path: Path) -> None:
 
 
 def _restore_dump(engine: Engine, source: Path) -> str:
+    with source.open("rb") as stream:
+        if stream.read(16) == b"SQLite format 3\0":
+            raise DatabaseError(f"{source} is a backup of an SQLite database, and {shown(engine.url)} is none: bring "
+                                f"it into an empty database with `oddlot db move --keep {source}`")  # fmt: skip
     listed = _run("pg_restore", None, "--list", str(source))
     if "TABLE DATA public alembic_version" not in listed:
         raise DatabaseError(f"{source} is not a backup of Oddlot's database on PostgreSQL")

@@ -200,4 +200,7 @@ def reason_of(url: URL, error: DBAPIError) -> str:
 
 
 def _unreachable(url: URL, error: DBAPIError) -> DatabaseError:
-    return DatabaseError(f"the database {shown(url)} cannot be opened: {reason_of(url, error)}")
+    advice = ""
+    if url.get_backend_name() == "postgresql":
+        advice = "; is the server there, and are ODDLOT_DATABASE_URL and ODDLOT_DATABASE_PASSWORD_FILE right?"
+    return DatabaseError(f"the database {shown(url)} cannot be opened: {reason_of(url, error)}{advice}")

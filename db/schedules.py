@@ -43,6 +43,7 @@ class RunRow:
     due_at: dt.datetime
     job_id: int | None
     job_state: JobState | None
+    job_found: int | None
     owner: str | None
     started_at: dt.datetime
     error: str | None
@@ -54,7 +55,9 @@ class RunRow:
         return self.error is not None and self.job_state in (None, JobState.LISTING)
 
 
-_RUNS = select(schedule_run, job.c.state.label("job_state")).outerjoin(job, job.c.id == schedule_run.c.job_id)
+_RUNS = select(schedule_run, job.c.state.label("job_state"), job.c.found.label("job_found")).outerjoin(
+    job, job.c.id == schedule_run.c.job_id
+)
 # Until its folder is listed, a job is the business of whoever lists it: no worker takes it up. Jobs that are listed are
 # found by their state, not by looking at the job of every run that there ever was.
 _LISTED = select(job.c.id).where(job.c.state == JobState.LISTING)

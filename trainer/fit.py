@@ -115,7 +115,9 @@ class Silent:
 def check_name(name: str) -> None:
     """Raises TrainingError for what cannot be the name of a model: it becomes the name of a folder, too."""
     if not _NAME.fullmatch(name):
-        raise TrainingError(f"{name!r} cannot be the name of a model: use up to 64 letters, digits, '.', '_' and '-'")
+        raise TrainingError(
+            f"{name!r} cannot be the name of a model: use up to 64 letters (a to z), digits, '.', '_' and '-'"
+        )
 
 
 def check_options(options: FitOptions) -> None:

@@ -22,8 +22,9 @@ CHUNK = 256
 
 def check_folder(folder: Place) -> None:
     """Raises TrainingError unless the folder or prefix holds a file, OddlotError where it cannot be listed."""
-    there = isinstance(folder, ObjectPath) or folder.is_dir()
-    if not there or next(list_source(folder, ListingReport(), settle_seconds=0), None) is None:
+    if not isinstance(folder, ObjectPath) and not folder.is_dir():
+        raise TrainingError(f"{folder} is not a folder: --defects takes a folder of pictures of defects")
+    if next(list_source(folder, ListingReport(), settle_seconds=0), None) is None:
         raise TrainingError(f"{folder} holds no files: --defects takes a folder of pictures of defects")
 
 

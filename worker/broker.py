@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from oddlot.errors import BrokerError
 from oddlot.processes import die_with_parent
@@ -45,6 +46,23 @@ def server_binary() -> str | None:
 def broker_answers(settings: Settings) -> bool:
     """True if the broker, embedded or not, answers."""
     return reason_for_no_answer(settings) is None
+
+
+def trouble(settings: Settings) -> str | None:
+    """What is wrong with a queue that others run, in one line for whoever waits for it; None where it answers, and for
+    the embedded one, which is started when it is needed."""
+    reason = None if settings.embedded_broker else reason_for_no_answer(settings)
+    if reason is None:
+        return None
+    return f"the queue at {without_password(settings.broker_url)} does not answer: {reason}"
+
+
+def without_password(url: str) -> str:
+    """A URL as it may be shown."""
+    parts = urlsplit(url)
+    user = "" if parts.password is None else f"{parts.username or ''}:***@"
+    port = f":{parts.port}" if parts.port else ""
+    return urlunsplit(parts._replace(netloc=f"{user}{parts.hostname or ''}{port}", query=""))
 
 
 def reason_for_no_answer(settings: Settings) -> str | None:

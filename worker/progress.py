@@ -87,7 +87,7 @@ def judge(health: "JobHealth", around: Surroundings) -> tuple[str, str, str]:
         return "wrong", what, "a sweeper beside every worker puts them back: " + (
             START_SOME if not around.anybody else "look into the workers' logs why it does not"
         )  # fmt: skip
-    if health.waiting and not around.anybody:
+    if health.waiting and not around.anybody and not around.leased:
         return "wrong", f"{health.waiting} batches wait and no worker is alive", START_SOME
     if health.waiting and around.depth is None:
         return (

@@ -9,6 +9,7 @@ from pathlib import Path
 import polling
 import psycopg
 import pytest
+from oddlot_program import Oddlot
 
 from db import workers
 from db.engine import open_database
@@ -149,6 +150,26 @@ def test_a_backup_of_a_newer_version_is_refused(oddlot, tmp_path):
     with contextlib.closing(sqlite3.connect(tmp_path / "copy", isolation_level=None)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     assert "newer than" in oddlot.run("db", "restore", tmp_path / "copy", "--force", status=1)
+
+
+def test_a_database_of_the_version_before_is_still_backed_up(oddlot, tmp_path):
+    """The new version was installed first. To upgrade is not taken back, so the copy must be possible before it."""
+    copy, before = tmp_path / "copy", "0011"
+    with contextlib.closing(sqlite3.connect(oddlot.home / "oddlot.db", isolation_level=None)) as connection:
+        connection.execute("ALTER TABLE job DROP COLUMN told_at")
+        connection.execute(f"UPDATE alembic_version SET version_num = '{before}'")
+    assert f"is of version {before}" in oddlot.run("jobs", status=1)
+    oddlot.run("db", "backup", copy)
+    oddlot.run("db", "upgrade")
+    assert f"brought from version {before}" in oddlot.run("db", "restore", copy, "--force")
+    assert [row["model"] for row in oddlot.json("models")] == ["flange"]
+
+
+def test_a_backup_of_sqlite_goes_to_postgresql_by_a_move(on_postgresql, oddlot, tmp_path):
+    other = Oddlot(oddlot.home)
+    other.run("db", "backup", tmp_path / "copy")
+    said = on_postgresql.run("db", "restore", tmp_path / "copy", "--force", status=1)
+    assert f"`oddlot db move --keep {tmp_path}/copy`" in said
 
 
 def test_the_password_is_on_no_command_line_and_in_no_message(on_postgresql, postgres_url, tmp_path):
