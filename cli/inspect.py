@@ -94,7 +94,7 @@ def run_inspection(
             if row.state in FINISHED_JOB_STATES:
                 return row
             if not submission.publish(session.engine, settings) and (trouble := broker.trouble(settings)):
-                note(f"{trouble}; still waiting: `oddlot doctor` looks on, Ctrl-C leaves the job for later")
+                note(f"{trouble}; still waiting: `oddlot doctor` looks for the cause, Ctrl-C leaves the job for later")
             somebody = _SomebodyWorks(session, concurrency, stack)
             return wait_for_job(session, row.id, quiet=quiet, check=somebody.check)
     except KeyboardInterrupt:

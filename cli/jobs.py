@@ -117,9 +117,7 @@ def _unpublished(session: Session) -> str:
     from worker import broker
 
     if trouble := broker.trouble(session.settings):
-        return (
-            f"{trouble}. The job is safe in the database and begins when the queue answers; `oddlot doctor` looks on."
-        )
+        return f"{trouble}; the job is safe, and begins when it does: `oddlot doctor` looks for the cause"
     return "No queue runs yet; the job is safe in the database and starts with `oddlot up` or `oddlot worker`."
 
 

@@ -6,7 +6,6 @@ import typer
 
 from cli.output import AsJson, Format, print_json, say, write_rows
 from cli.session import open_session
-from db.types import LONGEST_NAME
 from oddlot.errors import OddlotError
 
 if TYPE_CHECKING:
@@ -67,6 +66,7 @@ def quota(
 ) -> None:  # fmt: skip
     """Say what a line may take, or, without an option, what was said. Batches in work are finished in any case."""
     from db import lines as rows
+    from db.types import LONGEST_NAME
 
     if not line.strip() or len(line) > LONGEST_NAME or not line.isprintable():
         raise OddlotError(

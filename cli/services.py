@@ -84,7 +84,10 @@ def up(concurrency: Concurrency = None) -> None:
             clock = stack.enter_context(running(WorkerProcess(session.settings, "beat", beat_command())))
             kept = [inspecting, training, clock]
             if trouble := trouble_of(session.settings):
-                tell(session.settings, f"{trouble}; nothing is inspected until it does: `oddlot doctor` looks on")
+                tell(
+                    session.settings,
+                    f"{trouble}; nothing is inspected until it does: `oddlot doctor` looks for the cause",
+                )
             say(f"Oddlot is up. Home: {session.settings.home}. Stop with Ctrl-C.")
             if page := _review_process(session):
                 kept.append(stack.enter_context(running(page)))

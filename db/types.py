@@ -70,7 +70,8 @@ LONGEST_NAME = 200
 
 def is_too_long(path: str) -> bool:
     """Whether a path is longer than a database can look up."""
-    return 3 * len(path) + len(_BYTES) > LONGEST_PATH and len(_stored(path).encode()) > LONGEST_PATH
+    # Most are short: a letter is stored as twelve bytes at most, four that are written as %F0 and so on.
+    return 12 * len(path) + len(_BYTES) > LONGEST_PATH and len(_stored(path).encode()) > LONGEST_PATH
 
 
 def check_name(name: str | None, what: str, most: int = LONGEST_NAME) -> None:

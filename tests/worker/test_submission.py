@@ -14,6 +14,7 @@ from db import batches, due, endings, jobs
 from db.batches import Outcome
 from db.engine import reading
 from db.schema import item
+from db.types import is_too_long
 from oddlot.errors import NotFoundError, OddlotError, StateError
 from oddlot.words import ItemState, JobState
 from worker import submission
@@ -215,6 +216,16 @@ def test_a_file_in_many_nested_folders_keeps_no_other_from_being_inspected(engin
     job = submit(engine, settings, Submission(model="flange", folder=folder))
     assert (job.state, job.listed, job.found) == (JobState.QUEUED, 4, 4)
     assert job.left_out == {"path of more than 2600 bytes": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "too_long"),
+    [("a" * 2599, False), ("a" * 2600, True), ("\N{PANDA FACE}" * 649, False), ("\N{PANDA FACE}" * 650, True),
+     ("\udcff" * 860, False), ("\N{PANDA FACE}" * 216 + "\udcff", True)],
+    ids=["", "ASCII", "", "four bytes each", "", "no UTF-8"],
+)  # fmt: skip
+def test_a_path_counts_as_long_as_it_is_stored(path, too_long):
+    assert is_too_long(f"/{path}") == too_long
 
 
 @pytest.mark.parametrize(("what", "most"), [("line", 200), ("key", 400)])
