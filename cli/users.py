@@ -72,7 +72,7 @@ def set_role(name: Name, role: RoleOf, as_json: AsJson = False) -> None:
     from db import accounts
 
     row = accounts.set_role(open_session().engine, name, role, actor())
-    _tell(row, f"{row.name} is {row.role!s}", as_json)
+    _tell(row, f"{row.name} is {row.role!s}{_but(row)}", as_json)
 
 
 @group.command("password", epilog="Example: oddlot users password ada")
@@ -85,7 +85,11 @@ def set_password(name: Name, password_file: PasswordFile = None, as_json: AsJson
     known = accounts.get_account(session.engine, name)
     hashed = hash_password(_password(known.name, password_file))
     row = accounts.set_password(session.engine, name, hashed, actor())
-    _tell(row, f"{row.name} has another password", as_json)
+    _tell(row, f"{row.name} has another password{_but(row)}", as_json)
+
+
+def _but(row: "Account") -> str:
+    return "" if row.active else f", but is removed and may not sign in: oddlot users restore {row.name}"
 
 
 @group.command("remove", epilog="Example: oddlot users remove ada")

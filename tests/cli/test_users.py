@@ -91,6 +91,14 @@ def test_a_password_comes_by_pipe_or_terminal_and_never_as_an_argument(empty_odd
     assert b"five word" not in said, "what is typed is not shown"
 
 
+def test_what_is_done_to_a_removed_user_says_that_they_are_removed(manned):
+    manned.run("users", "remove", "vic")
+    said = manned.run("users", "role", "vic", "--role", "reviewer")
+    assert "vic is reviewer, but is removed and may not sign in" in said
+    manned.run("users", "restore", "vic")
+    assert "removed" not in manned.run("users", "role", "vic", "--role", "viewer")
+
+
 def test_a_token_is_shown_once(manned):
     secret = manned.run("tokens", "add", "mes", "--role", "viewer", "--expires", "90d").strip()
     assert secret.startswith("oddlot_")
