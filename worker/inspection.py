@@ -23,7 +23,7 @@ from oddlot.settings import Settings
 from oddlot.words import ItemState, Runtime
 from pictures.heatmap import pack_heat
 from pictures.reading import Picture
-from worker import hanging, scoring_process
+from worker import hanging, pausing, scoring_process
 from worker.audit import AuditDraw
 from worker.company import Company
 from worker.map_store import MapWriter
@@ -107,7 +107,7 @@ def inspect_batch(engine: Engine, settings: Settings, job_id: int, number: int) 
         except Exception as error:
             _give_back(engine, settings, claim, error)
     if not done:
-        time.sleep(pause)  # here nobody waits for a sign of life from this batch
+        pausing.pause(pause)  # here nobody waits for a sign of life from this batch
         return
     seconds = time.monotonic() - started
     log.info(

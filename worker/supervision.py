@@ -20,7 +20,7 @@ from oddlot.errors import OddlotError
 from oddlot.processes import available_cores, die_with_parent, is_provably_dead
 from oddlot.queue import SHUTDOWN_GRACE
 from oddlot.settings import load_settings
-from worker import scoring_process
+from worker import pausing, scoring_process
 
 log = structlog.get_logger()
 
@@ -46,6 +46,7 @@ class SweeperStep(bootsteps.StartStopStep):
         # Known before the pool forks: children must not use more threads than their share of the cores.
         scoring_process.threads = max(1, available_cores() // max(1, parent.concurrency))
         scoring_process.processes = parent.concurrency
+        pausing.prepare()
 
     def start(self, parent: Any) -> None:
         self._ensure()
@@ -81,6 +82,7 @@ class GraceStep(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         def told(**_: Any) -> None:
+            pausing.end_all()
             children = [child.pid for child in parent.pool._pool._pool]
             threading.Thread(target=_end_in_time, args=(children,), daemon=True).start()
 

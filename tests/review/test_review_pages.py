@@ -275,6 +275,20 @@ def test_reports_are_made_two_at_a_time_and_nobody_waits_for_them(client, home, 
         assert {one.result().content for one in asked} == {b"report"}
 
 
+def test_a_job_that_found_no_pictures_is_not_shown_as_all_well(client, home, morning_engine) -> None:
+    address = f"/jobs/{home.night.job_id}"
+    assert "no pictures found" not in client.get(address).text
+    values = {"found": 0, "listed": 0, "scored": 0, "flagged": 0, "unreadable": 0, "quarantined": 0, "cancelled": 0}
+    with writing(morning_engine) as connection:
+        connection.execute(update(job_table).where(job_table.c.id == home.night.job_id).values(**values))
+    text = client.get(address).text
+    assert "no pictures found" in text
+    assert "all accounted for" not in text
+    with writing(morning_engine) as connection:
+        connection.execute(update(job_table).where(job_table.c.id == home.night.job_id).values(only_new=True))
+    assert "no pictures found" not in client.get(address).text
+
+
 @pytest.mark.parametrize("address", ["/items/{n}", "/jobs/{n}", "/items/{n}/thumb.webp", "/jobs/{n}/report.html"])
 @pytest.mark.parametrize("number", ["0", str(2**63), "9" * 20])
 def test_a_number_that_nothing_has_is_no_fault_of_the_database(client, address, number) -> None:

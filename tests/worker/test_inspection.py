@@ -282,7 +282,7 @@ def bad_card(settings, own_store, monkeypatch):
     pauses = []
     monkeypatch.setattr(scoring_process, "_load", load)
     monkeypatch.setattr(scoring_process, "tries_in_vain", 0)
-    monkeypatch.setattr(inspection.time, "sleep", pauses.append)
+    monkeypatch.setattr(inspection.pausing, "pause", pauses.append)
     return replace(settings, model_store=own_store, runtime=Runtime.GPU), pauses
 
 
