@@ -125,11 +125,13 @@ def say_if_submitted_before(session: Session, row: "JobRow") -> None:
     """Whoever submits a folder twice by mistake gets each of its pictures twice in the counts of the night."""
     from db import jobs
 
-    if row.only_new or not row.listed:
+    if row.only_new or not row.listed or row.key is not None:  # a program with keys knows what it has submitted
         return
     if (other := jobs.submitted_before(session.engine, row)) is not None:
-        note(f"This folder was submitted this night already, as job {other}: its pictures are inspected and counted "
-             f"again. `oddlot cancel {row.id}` takes this back, --only-new leaves out what was seen.")  # fmt: skip
+        note(
+            f"This folder was submitted this night already, as job {other}: the same pictures are inspected and counted "
+            f"again. `oddlot cancel {row.id}` takes it back, --only-new leaves out what was seen."
+        )
 
 
 def list_folder(session: Session, *, wish: Any, quiet: bool) -> "JobRow":

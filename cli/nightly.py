@@ -132,7 +132,7 @@ def list_all(as_json: AsJson = False) -> None:
         if row["error"] is not None:
             again = f"; when that is mended: oddlot nightly run-now {row['schedule']}"
             note(f"{row['schedule']}: {row['error']}{again if row['result'] == 'failed' else ''}")
-        if row["result"] == "done" and row["found"] == 0:
+        if row["result"] == "done" and row["found"] == 0 and not row["only_new"]:
             note(f"{row['schedule']}: no pictures were found: `oddlot job {row['job']}` says where it looked; is the "
                  "share there?")  # fmt: skip
         if row["overdue_since"] is not None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from itertools import chain, groupby, islice, zip_longest
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Row, bindparam, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Row, bindparam, case, exists, func, null, or_, select, update
 
 from db import lines
 from db.batches import CLOCK_SLACK, WORKED_ON
@@ -111,7 +111,9 @@ def _jobs(connection: Connection, told: ColumnElement[bool], limit: int, left_of
     query = select(job.c.id, job.c.priority, job.c.line).where(job.c.state.in_(WORKED_ON), of_job)
     if full := [line for line, left in left_of.items() if left <= 0]:
         query = query.where(or_(job.c.line.is_(None), job.c.line.not_in(full)))
-    turn = (job.c.priority.desc(), job.c.told_at.asc().nulls_first(), job.c.id)
+    ahead = job.c.told_at > now(connection) + CLOCK_SLACK  # written before the clock was set back
+    last_turn = case((ahead, null()), else_=job.c.told_at)
+    turn = (job.c.priority.desc(), last_turn.asc().nulls_first(), job.c.id)
     return [*connection.execute(query.order_by(*turn).limit(limit))]
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
 from db.batches import WORKED_ON
 from db.schema import IS_OPEN, batch, delivery, fit, job, model, schedule, schedule_run, worker, worker_restart
+from db.splitting import STOPPED
 from db.workers import CLOCK, STUCK_AFTER, SUPERVISOR
 from oddlot.words import BatchState, FitState, JobState, ModelState
 
@@ -39,12 +40,14 @@ class OpenBatches:
 @dataclass(frozen=True)
 class Host:
     """A host of which a worker was heard in the last day and did not say that it stops. `progress_seconds` is how long
-    ago one of its batches ended well, None where that is more than a day ago."""
+    ago one of its batches ended well, None where that is more than a day ago; `up_seconds` for how long the oldest of
+    its living workers has run, 0 without any."""
 
     host: str
     workers: int
     progress_seconds: float | None
     restarts: int
+    up_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,7 @@ def open_batches(connection: Connection, at: datetime) -> list[OpenBatches]:
             batch.c.job_id, func.count(case((waiting, 1))).label("waiting"),
             func.count(case((leased, 1))).label("leased"), func.count(case((over, 1))).label("stuck"),
             func.min(case((waiting, batch.c.waiting_since))).label("oldest"),
-            func.min(batch.c.waiting_since).label("since"), func.count(batch.c.error).label("errors"),
+            func.min(batch.c.waiting_since).label("since"), _failures().label("errors"),
         )
         .where(IS_OPEN)
         .group_by(batch.c.job_id)
@@ -100,6 +103,10 @@ def open_batches(connection: Connection, at: datetime) -> list[OpenBatches]:
         for row in rows
         if row.job_id in lines
     ]  # fmt: skip
+
+
+def _failures() -> ColumnElement[int]:
+    return func.count(case((batch.c.error != STOPPED, 1)))
 
 
 def jobs_by_state(connection: Connection) -> dict[JobState, int]:
@@ -149,6 +156,7 @@ def hosts(connection: Connection, at: datetime) -> list[Host]:
         worker.c.host, func.count(case((alive, 1))).label("workers"),
         func.count(case((worker.c.kind == SUPERVISOR, 1))).label("known"),
         func.max(worker.c.progress_at).label("progress_at"),
+        func.min(case((alive, worker.c.started_at))).label("started_at"),
     ).where(worker.c.alive_until >= at - A_DAY).group_by(worker.c.host).order_by(worker.c.host)  # fmt: skip
     rows = connection.execute(of_workers).all()
     lately = select(worker_restart.c.host, func.count()).where(worker_restart.c.at >= at - A_DAY)
@@ -156,7 +164,7 @@ def hosts(connection: Connection, at: datetime) -> list[Host]:
     return [
         Host(
             row.host, row.workers, None if row.progress_at is None else _seconds(at, row.progress_at),
-            restarts.get(row.host, 0),
+            restarts.get(row.host, 0), 0.0 if row.started_at is None else _seconds(at, row.started_at),
         )
         for row in rows
         if row.known

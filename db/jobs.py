@@ -107,10 +107,11 @@ def create_job(
 
 
 def submitted_before(engine: Engine, row: JobRow) -> int | None:
-    """The last job before this one that looks at the same folder, in the same night and with the same model; None where
-    there is none that counts."""
+    """The last job before this one that looks for the same files in the same folder, in the same night and with the
+    same model; None where there is none that counts."""
     with reading(engine) as connection:
-        same = (job.c.model_id == row.model_id, job.c.night == row.night, job.c.source == row.source)
+        same = (job.c.model_id == row.model_id, job.c.night == row.night, job.c.source == row.source,
+                job.c.recursive == row.recursive, job.c.glob.is_not_distinct_from(row.glob))  # fmt: skip
         counts = job.c.state.not_in([JobState.CANCELLED, JobState.DISCARDED, JobState.FAILED])
         query = select(func.max(job.c.id)).where(*same, job.c.id < row.id, job.c.listed > 0, counts)
         return connection.execute(query).scalar()

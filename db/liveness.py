@@ -11,9 +11,13 @@ from db.batches import WORKED_ON
 from db.engine import now, reading
 from db.flagged import of_jobs
 from db.schema import IS_LEASED, IS_OPEN, IS_WAITING, batch, job, worker
+from db.splitting import STOPPED
 from db.workers import CHILD, STUCK_AFTER
 from oddlot.queue import LOWEST_PRIORITY
 from oddlot.words import OPEN_BATCH_STATES, BatchState, JobState
+
+TAKEN_WITHIN = 15.0
+"""Seconds in which a worker that has nothing else to do takes a batch; less than until it is told of again as lost."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ class JobHealth:
     `unpublished` waiting batches were not put into the queue yet; the lease of `stuck` ones is over, and nobody has put
     them back; `worn` ones have one attempt left, or none. `idle_seconds` is how long ago one of its batches was
     finished; where none was since, how long ago the first that is open could be taken. `leased` counts batches whose
-    lease is not over. `error` is of an open batch that was tried before. `line_batches` is the quota of its `line`
-    where that has as many in work, `line_items` the one that made its priority the lowest.
+    lease is not over. `error` is of an open batch that was tried before, and failed. `line_batches` is the quota of
+    its `line` where that has as many in work, `line_items` the one that made its priority the lowest.
     """
 
     job_id: int
@@ -70,7 +74,7 @@ def children_seen(engine: Engine) -> list[tuple[str, datetime]]:
 
 
 def anything_overdue(engine: Engine, seconds: float) -> bool:
-    """True where a batch that the queue was told of has waited for longer than that."""
+    """True where a batch that the queue was told of, and not just now, has waited for longer than that."""
     with reading(engine) as connection:
         overdue = (
             select(batch.c.id)
@@ -78,6 +82,8 @@ def anything_overdue(engine: Engine, seconds: float) -> bool:
             .where(
                 IS_WAITING, batch.c.published_at.is_not(None), job.c.state.in_(WORKED_ON),
                 batch.c.waiting_since < now(connection) - timedelta(seconds=seconds),
+                # One that was given back hours after it came is overdue as soon as the queue is told of it again.
+                batch.c.published_at < now(connection) - timedelta(seconds=min(seconds, TAKEN_WITHIN)),
             )
             .limit(1)
         )  # fmt: skip
@@ -105,7 +111,7 @@ def open_jobs(engine: Engine, *, max_attempts: int) -> list[JobHealth]:
                 func.min(case((waiting, batch.c.waiting_since))).label("oldest"),
                 func.min(case((open_batch, batch.c.waiting_since))).label("since"),
                 func.max(batch.c.finished_at).label("finished"),
-                func.max(case((open_batch, batch.c.error))).label("error"),
+                func.max(case((and_(open_batch, batch.c.error != STOPPED), batch.c.error))).label("error"),
             )
             .join(batch, and_(batch.c.job_id == job.c.id, of_jobs(batch.c.job_id, numbers)), isouter=True)
             .where(of_jobs(job.c.id, numbers))

@@ -18,6 +18,8 @@ from db.settling import lock_job, settle_job
 from oddlot.words import BatchState, ItemState
 
 FELL_SILENT = "the worker died or fell silent"
+STOPPED = "the worker was stopped"
+"""Of what was in work then; nothing has failed."""
 Became = Literal["", "waiting", "split", "quarantined"]
 """Empty: nothing, because it was somebody else's by then."""
 

@@ -46,7 +46,7 @@ def give_back(engine: Engine, owner: str) -> int:
         return connection.execute(
             update(batch)
             .where(IS_LEASED, batch.c.owner == owner)
-            .values(**waiting_again(connection), error="the worker was stopped", attempts=batch.c.attempts - 1)
+            .values(**waiting_again(connection), error=splitting.STOPPED, attempts=batch.c.attempts - 1)
         ).rowcount
 
 

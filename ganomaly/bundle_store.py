@@ -152,15 +152,18 @@ def _drop_oldest(copies: Path) -> None:
     """What other processes write, look at or drop meanwhile is theirs."""
     found = []
     for entry in os.scandir(copies):
-        if not entry.name.startswith("."):
-            with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
+            if entry.name.endswith(".partial"):  # left by one that was killed, unless it is young
+                if time.time() - entry.stat().st_mtime >= LEAST_SECONDS:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.is_dir():
                 size = sum(one.stat().st_size for one in os.scandir(entry.path))
                 found.append((entry.stat().st_mtime, entry.name, size))
     total = sum(size for _, _, size in found)
     for used, name, size in sorted(found):
         if total <= MOST_BYTES or time.time() - used < LEAST_SECONDS:
             return
-        with contextlib.suppress(BlockingIOError, FileNotFoundError), _alone(copies, name, wait=False):
+        with contextlib.suppress(OSError), _alone(copies, name, wait=False):
             if time.time() - (copies / name).stat().st_mtime >= LEAST_SECONDS:
                 shutil.rmtree(copies / name, ignore_errors=True)
                 total -= size

@@ -106,8 +106,10 @@ def _explain_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     def of_http(request: Request, error: HTTPException) -> Response:
         words = {404: "There is no such page.", 405: "That cannot be done here."}
-        return page(request, "problem.html", status=error.status_code,
-                    problem=words.get(error.status_code, str(error.detail)))  # fmt: skip
+        said = words.get(error.status_code, str(error.detail))
+        answer = page(request, "problem.html", status=error.status_code, problem=said)
+        answer.headers.update(error.headers or {})
+        return answer
 
     @app.exception_handler(SQLAlchemyError)
     def of_database(request: Request, error: SQLAlchemyError) -> Response:

@@ -1,7 +1,10 @@
 """Connections that keep nobody else out: a request comes in time, and one address has so many at most."""
 
 import asyncio
+import contextlib
+import ipaddress
 import resource
+from functools import lru_cache
 from typing import Any
 
 import h11
@@ -19,7 +22,18 @@ def allow_many_descriptors() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        with contextlib.suppress(ValueError, OSError):  # macOS has a limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+@lru_cache(1024)
+def _is_among(address: str, proxies: tuple[str, ...]) -> bool:
+    """Whether an address is one of the proxies, which may be networks, or `*` for all."""
+    for proxy in proxies:
+        with contextlib.suppress(ValueError):
+            if proxy == "*" or ipaddress.ip_address(address) in ipaddress.ip_network(proxy, strict=False):
+                return True
+    return address in proxies
 
 
 class PunctualProtocol(H11Protocol):
@@ -67,7 +81,7 @@ class PunctualProtocol(H11Protocol):
             self.transport.abort()
 
     def _too_many(self) -> bool:
-        if self.client is None or self.client[0] in (self.config.forwarded_allow_ips or ()):
+        if self.client is None or _is_among(self.client[0], tuple(self.config.forwarded_allow_ips or ())):
             return False  # a proxy has those of everybody
         everybody = [one.client for one in self.connections if isinstance(one, H11Protocol) and one.client]
         return sum(client[0] == self.client[0] for client in everybody) > MOST_EACH

@@ -32,7 +32,10 @@ async def report(request: Request, job_id: Number) -> Response:
     row = await to_thread.run_sync(get_job, request.app.state.engine, job_id)
     if _MAKING.statistics().tasks_waiting >= WAITING:
         raise HTTPException(503, "Many reports are being made just now: ask again in a minute.", {"Retry-After": "60"})
-    made = await to_thread.run_sync(_made, request.app.state.settings, row.id, limiter=_MAKING)
+    async with _MAKING:
+        if await request.is_disconnected():  # by who has asked again, say
+            return Response(status_code=503)
+        made = await to_thread.run_sync(_made, request.app.state.settings, row.id)
     name = f"attachment; filename=oddlot-job-{row.id}.html"
     return Response(made, media_type="text/html; charset=utf-8", headers={"Content-Disposition": name})
 

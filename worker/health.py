@@ -43,6 +43,7 @@ def stalls(settings: Settings, opened: Sequence[OpenBatches], hosts: Sequence[Ho
     around = progress.Surroundings(
         living=[], depth=depth, leased=all_together.leased, max_attempts=settings.max_attempts,
         stall_seconds=settings.stall_seconds, workers=sum(host.workers for host in hosts),
+        up_seconds=max((host.up_seconds for host in hosts), default=0.0),
     )  # fmt: skip
     state, found, _ = progress.judge(all_together, around)
     return [found] if state == "wrong" else []

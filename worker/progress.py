@@ -31,7 +31,8 @@ class Progress:
 @dataclass(frozen=True)
 class Surroundings:
     """What a job needs to go on. `depth` counts the messages in the queue, None where it does not answer; `workers` is
-    how many are alive, where they were counted only."""
+    how many are alive, where they were counted only. `leased` counts all batches in work, `well` those of jobs of which
+    none has failed; `up_seconds` is for how long the oldest worker has run."""
 
     living: "list[WorkerRow]"
     depth: int | None
@@ -39,6 +40,8 @@ class Surroundings:
     max_attempts: int
     stall_seconds: float
     workers: int = 0
+    well: int = 0
+    up_seconds: float = 0.0
 
     @property
     def anybody(self) -> bool:
@@ -50,10 +53,13 @@ def open_jobs(engine: "Engine", settings: Settings) -> tuple[list[Progress], Sur
     from db import liveness, workers
 
     found = liveness.open_jobs(engine, max_attempts=settings.max_attempts)
+    living = workers.living(engine)
+    up = max(((one.seen_at - one.started_at).total_seconds() for one in living), default=0.0)
     around = Surroundings(
-        living=workers.living(engine), depth=queue_depth(settings) if found else None,
+        living=living, depth=queue_depth(settings) if found else None,
         leased=sum(health.leased for health in found), max_attempts=settings.max_attempts,
-        stall_seconds=settings.stall_seconds,
+        stall_seconds=settings.stall_seconds, well=sum(health.leased for health in found if not health.error),
+        up_seconds=up,
     )  # fmt: skip
     return [Progress(health, *judge(health, around)) for health in found], around
 
@@ -99,11 +105,12 @@ def judge(health: "JobHealth", around: Surroundings) -> tuple[str, str, str]:
     if health.waiting and not health.leased and quota:
         return "note", f"{health.waiting} batches wait {quota}", ""
     idle = health.idle_seconds or 0.0
-    alone = around.leased <= health.leased  # else others are worked on before it
-    if health.error and alone and not quota and idle > (around.stall_seconds if health.leased else QUIET_SECONDS):
+    # What nobody was there for is no failure; nor is one of long ago, while others are worked on before it.
+    in_vain = min(idle, around.up_seconds) if health.error and not around.well and not quota else 0.0
+    if in_vain > (around.stall_seconds if health.leased else QUIET_SECONDS):
         return (
-            "wrong", f"no batch has ended for {idle:.0f} s; the last one that was tried ended with an error: "
-            f"{health.error}", "it is tried again by itself; mend what the error names",
+            "wrong", f"no batch has ended for {in_vain:.0f} s; what was tried ended with an error: {health.error}",
+            "it is tried again by itself; mend what the error names",
         )  # fmt: skip
     if health.waiting and not health.leased and idle > QUIET_SECONDS:
         if around.leased:

@@ -80,10 +80,12 @@ def test_a_folder_that_is_submitted_twice_in_a_night_is_told(oddlot, drawn):
     twice = "This folder was submitted this night already, as job 1"
     assert twice not in told(oddlot, "submit", "flange", drawn / "tonight")
     assert twice in told(oddlot, "submit", "flange", drawn / "tonight")
+    assert twice not in told(oddlot, "submit", "flange", drawn / "tonight", "--glob", "*.jpg")
+    oddlot.run("cancel", "3")
     oddlot.run("cancel", "1")
     assert "as job 2" in told(oddlot, "submit", "flange", drawn / "tonight")
     oddlot.run("cancel", "2")
-    oddlot.run("cancel", "3")
+    oddlot.run("cancel", "4")
     assert "submitted this night" not in told(oddlot, "submit", "flange", drawn / "tonight")
 
 

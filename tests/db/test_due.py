@@ -10,7 +10,7 @@ from sqlalchemy import insert, update
 from db import due, jobs, liveness, sweeping
 from db.due import due_for_publishing, most_urgent
 from db.engine import now, writing
-from db.schema import batch
+from db.schema import batch, job
 from oddlot.words import BatchState, JobState
 
 PLENTY = [100] * 10
@@ -43,6 +43,15 @@ def test_each_of_more_jobs_than_there_is_room_for_has_its_turn_before_any_has_an
     assert turns == [waiting[turn % 7].id for turn in range(14)]
     late = submit(2, batch_size=2)
     assert told(engine, limit=2) == [(late.id, 1), (waiting[0].id, 3)]
+
+
+def test_turns_that_were_written_before_the_clock_was_set_back_are_none(engine, submit):
+    early = [submit(12, batch_size=2) for _ in range(2)]
+    told(engine, limit=2)
+    with writing(engine) as connection:
+        connection.execute(update(job).values(told_at=now(connection) + timedelta(days=1)))
+    others = [submit(12, batch_size=2) for _ in range(3)]
+    assert {job for count in (3, 3) for job, _ in told(engine, limit=count)} == {one.id for one in early + others}
 
 
 def test_what_is_less_urgent_fills_only_the_room_that_is_left_to_it(engine, submit):

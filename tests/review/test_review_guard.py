@@ -113,6 +113,7 @@ def test_a_request_that_is_never_sent_whole_is_not_waited_for(home, monkeypatch,
     monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.3)
     with serving(home.settings) as address:
         assert ended(half_sent(address, text))
+        monkeypatch.undo()
         with httpx.Client(base_url=address, timeout=60) as client:  # a page that is slow is no such request
             assert [client.get("/").status_code for _ in range(3)] == [200] * 3
 
@@ -132,6 +133,15 @@ def test_one_address_cannot_take_all_connections(home, monkeypatch) -> None:
         for connection in kept:
             connection.close()
         eventually(lambda: is_answered(address), "nobody is let in again")
+
+
+@pytest.mark.parametrize(("proxies", "limited"), [("10.0.0.1", True), ("127.0.0.0/8", False), ("*", False)])
+def test_a_proxy_has_the_connections_of_everybody(home, monkeypatch, proxies, limited) -> None:
+    monkeypatch.setattr(connections, "MOST_EACH", 1)
+    with serving(replace(home.settings, review_proxies=proxies)) as address:
+        kept = half_sent(address, b"GET / HTTP/1.1\r\n")
+        assert is_answered(address) != limited
+        kept.close()
 
 
 def test_a_stranger_is_not_told_who_runs_it(manned, monkeypatch) -> None:

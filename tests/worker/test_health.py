@@ -8,7 +8,7 @@ from finished_jobs import listed_job, some_model
 from shop import ONE_DATABASE, child
 from sqlalchemy import insert, update
 
-from db import batches, due, workers
+from db import batches, due, liveness, sweeping, workers
 from db.engine import now, writing
 from db.schema import batch, fit, worker
 from oddlot.processes import identity
@@ -31,7 +31,8 @@ def waiting(engine):
     row = listed_job(engine, some_model(engine), ["/a.png"], line="press-3")
     due.due_for_publishing(engine, older_than_seconds=None, limit=10)
     with writing(engine) as connection:
-        connection.execute(update(batch).values(waiting_since=now(connection) - dt.timedelta(seconds=600)))
+        long_ago = now(connection) - dt.timedelta(seconds=600)
+        connection.execute(update(batch).values(waiting_since=long_ago, published_at=long_ago))
     return row
 
 
@@ -78,6 +79,8 @@ def test_progress_elsewhere_and_work_in_hand_are_progress(engine, settings, wait
 def test_tries_that_all_fail_are_no_progress(engine, settings, waiting, queue):
     """The object store is away: the batch is taken and given back all night, and no attempt counts."""
     a_worker(engine)
+    with writing(engine) as connection:
+        connection.execute(update(worker).values(started_at=now(connection) - dt.timedelta(seconds=620)))
     for _ in range(3):
         claim = batches.claim_batch(engine, waiting.id, 1, f"{HOST}|x|1|1", 60.0)
         assert batches.release_batch(engine, claim, "the object store does not answer", count_attempt=False)
@@ -92,6 +95,35 @@ def test_tries_that_all_fail_are_no_progress(engine, settings, waiting, queue):
     items = [batches.Outcome(row.id, ItemState.UNREADABLE, error="?") for row in claim.items]
     batches.finish_batch(engine, claim, items, host=HOST, code_version="1")
     assert health.of_everything(engine, settings) == []
+
+
+def test_a_night_that_was_stopped_in_the_middle_is_no_failure_in_the_morning(engine, settings, waiting, queue):
+    """Nobody was there: what stood still since is not the doing of who has just begun."""
+    claim = batches.claim_batch(engine, waiting.id, 1, f"{HOST}|x|1|1", 60.0)
+    assert sweeping.give_back(engine, claim.owner) == 1
+    with writing(engine) as connection:
+        connection.execute(update(batch).values(waiting_since=now(connection) - dt.timedelta(hours=10)))
+    a_worker(engine)
+    with writing(engine) as connection:
+        connection.execute(update(worker).values(started_at=now(connection) - dt.timedelta(hours=1)))
+    assert batches.claim_batch(engine, waiting.id, 1, f"{HOST}|x|1|1", 60.0)
+    assert health.of_everything(engine, settings) == [], "that a worker was stopped is no error"
+    with writing(engine) as connection:
+        connection.execute(update(batch).values(error="killed"))
+        connection.execute(update(worker).values(started_at=now(connection)))
+    assert health.of_everything(engine, settings) == [], "it has just begun"
+    ((shown,), _) = progress.open_jobs(engine, settings)
+    assert shown.state != "wrong"
+
+
+def test_what_comes_back_after_hours_is_not_overdue_before_anybody_could_take_it(engine, settings, waiting):
+    claim = batches.claim_batch(engine, waiting.id, 1, f"{HOST}|x|1|1", 60.0)
+    batches.release_batch(engine, claim, "the object store does not answer", count_attempt=False)
+    assert due.due_for_publishing(engine, older_than_seconds=None, limit=10)
+    assert not liveness.anything_overdue(engine, settings.stall_seconds)
+    with writing(engine) as connection:
+        connection.execute(update(batch).values(published_at=now(connection) - dt.timedelta(seconds=20)))
+    assert liveness.anything_overdue(engine, settings.stall_seconds), "nobody takes it"
 
 
 def test_a_lease_that_nobody_ends(engine, settings, waiting, queue):

@@ -331,8 +331,8 @@ def test_copies_that_are_not_used_go_but_for_those_that_another_process_is_at(fa
     first = bundle_store.bundle_folder(far.model_store / "flange/1", locating[1], far.home)
     half_written = first.parent / ".another.12345678.partial"
     half_written.mkdir()
+    (first.parent / "lost+found").write_bytes(b"somebody's")
     long_ago = time.time() - 2 * bundle_store.LEAST_SECONDS
-    os.utime(half_written, (long_ago, long_ago))
     manifest = (first / "manifest.json").read_bytes() + b"\n"  # the same bundle by another hash
     other = hashlib.sha256(manifest).hexdigest()
     for path in first.iterdir():
@@ -349,3 +349,6 @@ def test_copies_that_are_not_used_go_but_for_those_that_another_process_is_at(fa
     fetch_other()
     assert not first.exists()
     assert half_written.is_dir()
+    os.utime(half_written, (long_ago, long_ago))
+    fetch_other()
+    assert not half_written.exists(), "nobody writes it any more"

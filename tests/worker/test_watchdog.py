@@ -55,10 +55,12 @@ def publish(engine):
 
 
 def has_waited(engine, job, seconds=STALL + 1):
-    """Shift the time at which the job's batches began to wait into the past."""
+    """Shift the time at which the job's batches began to wait, and the queue was told of some, into the past."""
     with writing(engine) as connection:
         since = now(connection) - timedelta(seconds=seconds)
-        connection.execute(update(batch).where(batch.c.job_id == job.id).values(waiting_since=since))
+        of_job = update(batch).where(batch.c.job_id == job.id)
+        connection.execute(of_job.values(waiting_since=since))
+        connection.execute(of_job.where(batch.c.published_at.is_not(None)).values(published_at=since))
 
 
 def test_a_worker_that_takes_nothing_of_what_waits_in_the_queue_is_stalled(engine, job, watchdog):
