@@ -129,8 +129,8 @@ def say_if_submitted_before(session: Session, row: "JobRow") -> None:
         return
     if (other := jobs.submitted_before(session.engine, row)) is not None:
         note(
-            f"This folder was submitted this night already, as job {other}: the same pictures are inspected and counted "
-            f"again. `oddlot cancel {row.id}` takes it back, --only-new leaves out what was seen."
+            f"This folder was submitted this night already, as job {other}: the same pictures are inspected and "
+            f"counted again. `oddlot cancel {row.id}` takes it back, --only-new leaves out what was seen."
         )
 
 
