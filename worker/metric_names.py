@@ -34,7 +34,7 @@ ALL = (
          "Open batches: waiting, leased (in work), stuck (the lease is over for a minute, and nobody put "
          "them back).", ("line", "state")),
     Name("oddlot_oldest_waiting_seconds", "gauge",
-         "How long the oldest waiting batch has waited since it was made, or last failed; 0 where none waits.", ("line",)),
+         "How long the oldest waiting batch has waited since it was made, or failed; 0 where none waits.", ("line",)),
     Name("oddlot_stalled", "gauge",
          "1 where work waits and does not go on, as /healthz and `oddlot doctor` see it; else 0."),
     Name("oddlot_workers", "gauge",
