@@ -300,11 +300,6 @@ def summary(row: "JobRow") -> str:
     )
 
 
-def is_empty(row: "JobRow") -> bool:
-    """Whether a job found nothing, where something was to be expected."""
-    return row.state == JobState.DONE and row.found == 0 and not row.only_new
-
-
 def completeness(row: "JobRow") -> str:
     """The completeness record as one line."""
     return (
@@ -320,7 +315,7 @@ def raise_unless_done(session: Session, row: "JobRow") -> None:
     """
     from db import jobs
 
-    if is_empty(row) and not jobs.deferred_files(session.engine, row.id):
+    if row.is_empty and not jobs.deferred_files(session.engine, row.id):
         left = ", ".join(f"{count} {reason}" for reason, count in row.left_out.items())
         raise OddlotError(f"job {row.id}: no pictures were found in {row.source}{left and f' (left out: {left})'}: is "
                           "it the right folder, and is the share there?")  # fmt: skip

@@ -70,20 +70,19 @@ def worker(
 def up(concurrency: Concurrency = None) -> None:
     """Everything that one PC needs, in the foreground until Ctrl-C: queue, workers, trainer, schedules, review page."""
     from ganomaly.signing import load_trusted_keys
-    from worker.broker import embedded_broker
-    from worker.broker import trouble as trouble_of
+    from worker import broker
 
     session = open_session()
     load_trusted_keys(session.settings.trusted_keys)
     _say_who_works(session)
     with stop_on_signals(), contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(embedded_broker(session.settings))
+            stack.enter_context(broker.embedded_broker(session.settings))
             inspecting = stack.enter_context(worker_process(session.settings, "worker.app", concurrency))
             training = stack.enter_context(worker_process(session.settings, "trainer.app", 1))
             clock = stack.enter_context(running(WorkerProcess(session.settings, "beat", beat_command())))
             kept = [inspecting, training, clock]
-            if trouble := trouble_of(session.settings):
+            if trouble := broker.trouble(session.settings):
                 tell(
                     session.settings,
                     f"{trouble}; nothing is inspected until it does: `oddlot doctor` looks for the cause",

@@ -4,7 +4,7 @@ None of a line that has its quota in work: who ends one of its batches tells of 
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import chain, groupby, islice, zip_longest
 from typing import Any
 
@@ -50,9 +50,11 @@ def due_for_publishing(
         if not _jobs(connection, _to_be_told(connection, older_than_seconds), 1, left_of):
             return []  # the usual case takes no write lock
     with writing(engine) as connection:
-        told = _to_be_told(connection, older_than_seconds)
+        told, moment = _to_be_told(connection, older_than_seconds), now(connection)
         due: list[Told] = []
-        for priority, group in groupby(_jobs(connection, told, limit, left_of), key=lambda found: found.priority):
+        for priority, group in groupby(
+            _jobs(connection, told, limit, left_of, moment), key=lambda found: found.priority
+        ):
             fits = limit if room is None else min(limit, room[max(0, min(priority, len(room) - 1))])
             if (left := fits - len(due)) <= 0:
                 continue
@@ -61,8 +63,8 @@ def due_for_publishing(
             in_turn = zip_longest(*(_batches(connection, found, told, share) for found in jobs))
             waiting = (found for found in chain.from_iterable(in_turn) if found is not None)
             due += [(job_id, number, priority) for job_id, number in islice(_within(waiting, left_of), left)]
-        _mark_published(connection, due, True)
-        _mark_turns(connection, [job_id for job_id, _, _ in due])
+        _mark_published(connection, due, moment)
+        _mark_turns(connection, [job_id for job_id, _, _ in due], moment)
         return due
 
 
@@ -92,7 +94,7 @@ def told(engine: Engine, priorities: int) -> list[int]:
 def unpublish(engine: Engine, told: Sequence[Told]) -> None:
     """Take back that batches were published: the queue could not be told."""
     with writing(engine) as connection:
-        _mark_published(connection, told, False)
+        _mark_published(connection, told, None)
 
 
 def _to_be_told(connection: Connection, older_than_seconds: float | None) -> ColumnElement[bool]:
@@ -104,17 +106,21 @@ def _to_be_told(connection: Connection, older_than_seconds: float | None) -> Col
     return or_(untold, long_ago, batch.c.published_at > moment + CLOCK_SLACK)
 
 
-def _jobs(connection: Connection, told: ColumnElement[bool], limit: int, left_of: Mapping[str, int]) -> list[Row[Any]]:
-    """Jobs with such batches, with their priority and line: the most urgent first, then whose last turn was the longest
-    ago, or never."""
+def _jobs(
+    connection: Connection, told: ColumnElement[bool], limit: int, left_of: Mapping[str, int],
+    moment: datetime | None = None,
+) -> list[Row[Any]]:  # fmt: skip
+    """Jobs with such batches, with their priority and line: the most urgent first; with the present `moment`, then
+    whose last turn was the longest ago, or never."""
     of_job = exists().where(batch.c.job_id == job.c.id, IS_WAITING, told)
     query = select(job.c.id, job.c.priority, job.c.line).where(job.c.state.in_(WORKED_ON), of_job)
     if full := [line for line, left in left_of.items() if left <= 0]:
         query = query.where(or_(job.c.line.is_(None), job.c.line.not_in(full)))
-    ahead = job.c.told_at > now(connection) + CLOCK_SLACK  # written before the clock was set back
-    last_turn = case((ahead, null()), else_=job.c.told_at)
-    turn = (job.c.priority.desc(), last_turn.asc().nulls_first(), job.c.id)
-    return [*connection.execute(query.order_by(*turn).limit(limit))]
+    query = query.order_by(job.c.priority.desc())
+    if moment is not None:
+        ahead = job.c.told_at > moment + CLOCK_SLACK  # written before the clock was set back
+        query = query.order_by(case((ahead, null()), else_=job.c.told_at).asc().nulls_first())
+    return [*connection.execute(query.order_by(job.c.id).limit(limit))]
 
 
 def _batches(
@@ -131,15 +137,14 @@ def _batches(
     return [(found, number) for number in connection.execute(query).scalars()]
 
 
-def _mark_turns(connection: Connection, turns: Sequence[int]) -> None:
-    """Write down in which order the jobs had their turns.
+def _mark_turns(connection: Connection, turns: Sequence[int], moment: datetime) -> None:
+    """Write down in which order the jobs had their turns, just now.
 
     But of those that somebody else changes just now: who cancels a job waits for its batches, which are held here. Such
     a job is only asked earlier again.
     """
     if not turns:
         return
-    moment = now(connection)
     last = {job_id: moment + timedelta(microseconds=turn) for turn, job_id in enumerate(turns)}
     ours = select(job.c.id).where(job.c.id.in_(last)).with_for_update(key_share=True, skip_locked=True)
     free = [*connection.execute(ours).scalars()]
@@ -150,9 +155,8 @@ def _mark_turns(connection: Connection, turns: Sequence[int]) -> None:
         )
 
 
-def _mark_published(connection: Connection, told: Sequence[Told], published: bool) -> None:
+def _mark_published(connection: Connection, told: Sequence[Told], moment: datetime | None) -> None:
     if told:
-        moment = now(connection) if published else None
         connection.execute(
             update(batch)
             .where(

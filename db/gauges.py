@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+from sqlalchemy import Connection, and_, case, func, select
 
 from db.batches import WORKED_ON
 from db.schema import IS_OPEN, batch, delivery, fit, job, model, schedule, schedule_run, worker, worker_restart
-from db.splitting import STOPPED
+from db.splitting import HAS_FAILED
 from db.workers import CLOCK, STUCK_AFTER, SUPERVISOR
 from oddlot.words import BatchState, FitState, JobState, ModelState
 
@@ -86,7 +86,7 @@ def open_batches(connection: Connection, at: datetime) -> list[OpenBatches]:
             batch.c.job_id, func.count(case((waiting, 1))).label("waiting"),
             func.count(case((leased, 1))).label("leased"), func.count(case((over, 1))).label("stuck"),
             func.min(case((waiting, batch.c.waiting_since))).label("oldest"),
-            func.min(batch.c.waiting_since).label("since"), _failures().label("errors"),
+            func.min(batch.c.waiting_since).label("since"), func.count(case((HAS_FAILED, 1))).label("failed"),
         )
         .where(IS_OPEN)
         .group_by(batch.c.job_id)
@@ -98,15 +98,11 @@ def open_batches(connection: Connection, at: datetime) -> list[OpenBatches]:
     return [
         OpenBatches(
             lines[row.job_id] or "", row.waiting, row.leased - row.stuck, row.stuck,
-            None if row.oldest is None else _seconds(at, row.oldest), _seconds(at, row.since), row.errors > 0,
+            None if row.oldest is None else _seconds(at, row.oldest), _seconds(at, row.since), row.failed > 0,
         )
         for row in rows
         if row.job_id in lines
     ]  # fmt: skip
-
-
-def _failures() -> ColumnElement[int]:
-    return func.count(case((batch.c.error != STOPPED, 1)))
 
 
 def jobs_by_state(connection: Connection) -> dict[JobState, int]:

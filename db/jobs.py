@@ -60,6 +60,11 @@ class JobRow:
         """Listed items that are in no terminal state (yet); 0 in every finished job."""
         return self.listed - self.scored - self.unreadable - self.quarantined - self.cancelled
 
+    @property
+    def is_empty(self) -> bool:
+        """It found nothing, where something was to be expected."""
+        return self.state == JobState.DONE and self.found == 0 and not self.only_new
+
 
 _NOT_SHOWN = (
     "submitter", "listing_at", "listed_at", "deferred", "pruning", "first_item", "last_item", "passed_over", "told_at",

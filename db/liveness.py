@@ -11,7 +11,7 @@ from db.batches import WORKED_ON
 from db.engine import now, reading
 from db.flagged import of_jobs
 from db.schema import IS_LEASED, IS_OPEN, IS_WAITING, batch, job, worker
-from db.splitting import STOPPED
+from db.splitting import HAS_FAILED
 from db.workers import CHILD, STUCK_AFTER
 from oddlot.queue import LOWEST_PRIORITY
 from oddlot.words import OPEN_BATCH_STATES, BatchState, JobState
@@ -111,7 +111,7 @@ def open_jobs(engine: Engine, *, max_attempts: int) -> list[JobHealth]:
                 func.min(case((waiting, batch.c.waiting_since))).label("oldest"),
                 func.min(case((open_batch, batch.c.waiting_since))).label("since"),
                 func.max(batch.c.finished_at).label("finished"),
-                func.max(case((and_(open_batch, batch.c.error != STOPPED), batch.c.error))).label("error"),
+                func.max(case((and_(open_batch, HAS_FAILED), batch.c.error))).label("error"),
             )
             .join(batch, and_(batch.c.job_id == job.c.id, of_jobs(batch.c.job_id, numbers)), isouter=True)
             .where(of_jobs(job.c.id, numbers))

@@ -20,6 +20,8 @@ from oddlot.words import BatchState, ItemState
 FELL_SILENT = "the worker died or fell silent"
 STOPPED = "the worker was stopped"
 """Of what was in work then; nothing has failed."""
+HAS_FAILED = batch.c.error != STOPPED
+"""A batch was tried, and did not end well."""
 Became = Literal["", "waiting", "split", "quarantined"]
 """Empty: nothing, because it was somebody else's by then."""
 

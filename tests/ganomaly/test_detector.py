@@ -214,7 +214,7 @@ def test_sevens_are_told_from_ones() -> None:
     def pictures(part, digit: int, most: int | None = None) -> np.ndarray:
         return np.stack([cv2.resize(picture, (32, 32)) for picture in part[0][part[1] == digit][:most]])[..., None]
 
-    # All of them: the first five hundred of each are harder, 0.987 to 0.988 over seeds, where all give 0.993 to 0.995.
+    # All of them: the first 500 of each are harder, 0.987 to 0.992 over six seeds, where all give 0.993 to 0.997.
     ones, sevens = pictures(test, 1), pictures(test, 7)
     learnt = pictures(training, 1, 2400)
     detector = train(learnt[:2000], learnt[2000:], paper(32, 1), seed=0, epochs=4).detector
